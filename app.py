@@ -1,0 +1,28 @@
+"""Builds the browser app from the settings and launches it: `python app.py`."""
+
+import os
+import sys
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before gradio is imported: nothing calls home
+
+from genrec.errors import GenrecError  # noqa: E402
+from genrec.settings import from_env  # noqa: E402
+
+
+def main() -> int:
+    """Serves until interrupted; returns the exit status."""
+    from genrec.load import load_assistant
+    from genrec.ui.app import launch
+
+    try:
+        settings = from_env(os.environ)
+        assistant = load_assistant(settings, on_step=lambda step: print(f"Loading the {step} …", flush=True))
+    except GenrecError as error:
+        print(f"genrec: {error}", file=sys.stderr)
+        return 2
+    launch(assistant, settings)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,360 @@
+"""The whole path of a message: language, screen, interests, candidates, prompt, write, gate, reply; then explain and rate.
+
+Read this file first. Each step is a function of its own module; this one only says what follows what. `reply` yields snapshots of the whole state so
+far, so whoever shows it only renders. A conversation goes in and comes out; nothing of a visitor stays here.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+
+from genrec.attribution import draw_rows, fit_words, keep_words
+from genrec.catalogue import Catalogue
+from genrec.engines import Engine, Message
+from genrec.errors import EngineError, InputError
+from genrec.grounding import ground
+from genrec.interests import Understanding, named_items, understand
+from genrec.language import detect_language
+from genrec.prompt import MAX_MESSAGE, NUM_CANDIDATES, build_messages
+from genrec.retrieval import Ranking, Retriever
+from genrec.safety.screen import clean_message, clean_prose, mask_personal, screen
+from genrec.safety.toxicity import ToxicityScorer, verdict
+from genrec.schema import (
+    Attribution,
+    Candidate,
+    Conversation,
+    Item,
+    Language,
+    Mention,
+    Reply,
+    Sampling,
+    Sentence,
+    Turn,
+    Withheld,
+    WordScore,
+    replace,
+)
+from genrec.store import Feedback, Rating, Store
+from genrec.text import has_cjk, plain, sentences, words
+from genrec.vocabulary import Vocabulary
+
+MAX_REWRITES = 2  # of one sentence that had to be withheld
+_ABOUT_SHOWN = ("about", "why", "maker", "compare")  # requests that speak of items already on the table
+_NO_ITEMS = ("greeting", "thanks")
+_TEXTS: dict[str, dict[Language, str]] = {
+    "cut": {"en": f"Your message was long; I read its first {MAX_MESSAGE:,} characters.", "zh": f"你的消息很长，我读了前{MAX_MESSAGE}个字符。"},
+    "language": {"en": "I understand English and Chinese best; this reply is in English.", "zh": "我最懂中文和英文，这次用中文回答。"},
+    "relaxed": {"en": "Nothing in the catalogue meets “{}”; here is the nearest without it.", "zh": "目录里没有满足“{}”的，下面是放宽这一条之后最接近的。"},
+    "unanswered": {"en": "nothing fits “{}” exactly; say so and offer the nearest", "zh": "没有完全符合“{}”的，请直说并给出最接近的"},
+    "withheld": {"en": "[a sentence was withheld: {}]", "zh": "[有一句话未显示：{}]"},
+    "masked": {"en": "Personal data ({}) was taken out of your message before it was used.", "zh": "你的消息里的个人信息（{}）已先行隐去。"},
+    "lost": {"en": "The model stopped in the middle of its reply. What it had written is kept; please try again.", "zh": "模型在回答途中停了下来，已写的内容保留着，请再试一次。"},
+    "silent": {"en": "The model wrote nothing that could be shown. Please try again, or say it another way.", "zh": "模型这次没有写出可以显示的内容，请再试一次，或者换个说法。"},
+}
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What is known before the model writes."""
+
+    understanding: Understanding
+    ranking: Ranking
+    candidates: tuple[Candidate, ...]
+    messages: list[dict[str, str]]
+
+
+class Assistant:
+    """The recommender. Holds what all visitors share: model, catalogue, scorer, store."""
+
+    def __init__(
+        self, *, engine: Engine, catalogue: Catalogue, vocabulary: Vocabulary, retriever: Retriever, toxicity: ToxicityScorer, store: Store, notice: str = ""
+    ):
+        self.engine = engine
+        self.catalogue = catalogue
+        self.vocabulary = vocabulary
+        self.store = store
+        self.notice = notice  # what an operator or visitor should know of how things were loaded
+        self._retriever = retriever
+        self._toxicity = toxicity
+        self._window = engine.describe().window
+
+    # Reply
+
+    def reply(
+        self, conversation: Conversation, message: str, sampling: Sampling = Sampling(), *, language: Language | None = None, tone: str = "warm"
+    ) -> Iterator[Reply]:
+        """Snapshots of the reply to a message; the last one has another status than "writing" and carries the new conversation.
+
+        Closing the iterator stops the model.
+
+        Raises:
+            InputError: there is nothing to answer.
+        """
+        started = time.monotonic()
+        message, notices = self._read(message)
+        detected = detect_language(message, previous=_last_language(conversation), wanted=language)
+        answer = detected.answer
+        notices = [_TEXTS[name][answer] for name in notices]
+        if not detected.is_supported:
+            notices.append(_TEXTS["language"][answer])
+        screened = screen(message, self._toxicity.score([message])[0], answer)
+        sampling = replace(sampling, seed=secrets.randbits(31) if sampling.seed is None else sampling.seed)
+        state = Reply(language=answer, conversation=conversation, sampling=sampling, model=self.engine.describe().model)
+        if screened.refused:
+            withheld = (Withheld(screened.refused, screened.score),)
+            yield replace(state, status="refused", notice=screened.notice, withheld=withheld, seconds=time.monotonic() - started)
+            return
+        message = screened.message
+        if screened.masked:
+            notices.append(_TEXTS["masked"][answer].format(", ".join(screened.masked)))
+        conversation = self._with_feedback(conversation)
+        prepared = self._prepare(conversation, message, answer, tone, sampling)
+        if prepared.ranking.relaxed:
+            notices.append(_TEXTS["relaxed"][answer].format(prepared.ranking.relaxed))
+        state = replace(state, candidates=prepared.candidates, messages=tuple(prepared.messages), notice=" ".join(notices))
+        yield state
+        with closing(self._write(state, message, prepared, sampling)) as snapshots:
+            for state in snapshots:
+                seconds = time.monotonic() - started
+                state = replace(state, seconds=seconds, first_sentence_s=state.first_sentence_s or (seconds if state.text else 0.0))
+                yield replace(state, conversation=self._after(conversation, message, state, prepared)) if state.status != "writing" else state
+
+    def replay(self, conversation: Conversation, turns: Sequence[Turn]) -> Conversation:
+        """The conversation with turns that were spoken elsewhere: their wishes are understood, the items they named are known."""
+        for turn in turns:
+            text = mask_personal(clean_message(turn.text)[:MAX_MESSAGE])[0]
+            if turn.role == "user":
+                shown = self._items(conversation.turns[-1].item_ids) if conversation.turns else []
+                profile = understand(
+                    text, conversation.profile, vocabulary=self.vocabulary, by_title=self.catalogue.by_title, last_items=shown, turn=len(conversation.turns)
+                ).profile
+                conversation = replace(conversation, turns=(*conversation.turns, replace(turn, text=text)), profile=profile)
+            else:
+                ids = tuple(item.id for item, _, _ in named_items(text, self.catalogue.by_title))
+                profile = replace(conversation.profile, shown=tuple(dict.fromkeys((*conversation.profile.shown, *ids))))
+                conversation = replace(conversation, turns=(*conversation.turns, replace(turn, text=text, item_ids=ids)), profile=profile)
+        return conversation
+
+    @staticmethod
+    def _read(message: str) -> tuple[str, list[str]]:
+        message = clean_message(message)
+        if not words(message) and not any(character.isprintable() and not character.isspace() for character in message):
+            raise InputError("There is nothing to answer: the message is empty.")
+        if len(message) > MAX_MESSAGE:
+            return message[:MAX_MESSAGE], ["cut"]
+        return message, []
+
+    def _prepare(self, conversation: Conversation, message: str, language: Language, tone: str, sampling: Sampling) -> _Prepared:
+        """Interests, candidates and prompt for a message: everything up to the model, so explanations can repeat it."""
+        turn = len(conversation.turns)
+        shown = self._items(conversation.turns[-1].item_ids) if conversation.turns else []
+        understanding = understand(
+            message, conversation.profile, vocabulary=self.vocabulary, by_title=self.catalogue.by_title, last_items=shown, turn=turn
+        )
+        ranking = self._retriever.rank(understanding.profile, message, turn=turn)
+        candidates = ranking.candidates
+        if understanding.intent in _ABOUT_SHOWN and (understanding.named or shown):
+            table = [Candidate(item, 1.0, fits=_fits_before(item, conversation)) for item in dict.fromkeys([*understanding.named, *shown])]
+            candidates = (*table, *(one for one in candidates if one.item not in [each.item for each in table]))
+        elif understanding.intent in _NO_ITEMS:
+            candidates = ()
+        note = _TEXTS["unanswered"][language].format(ranking.unanswered or ranking.relaxed) if ranking.unanswered or ranking.relaxed else ""
+        messages = build_messages(
+            language=language, profile=understanding.profile, candidates=candidates, turns=conversation.turns, message=message, vocabulary=self.vocabulary, tone=tone,
+            note=note, count_tokens=self.engine.count_tokens, window=self._window - sampling.max_new_tokens if self._window else 0,
+        )  # fmt: skip
+        return _Prepared(understanding, ranking, candidates, messages)
+
+    def _write(self, state: Reply, message: str, prepared: _Prepared, sampling: Sampling) -> Iterator[Reply]:
+        """Snapshots while the model writes: sentence by sentence, each checked before it is shown, rewritten if it must not be."""
+        shelf = [candidate.item for candidate in prepared.candidates[:NUM_CANDIDATES]]
+        rewrites = 0
+        while True:
+            seeded = replace(sampling, seed=(sampling.seed or 0) + 7919 * rewrites)
+            messages: list[Message] = list(prepared.messages)
+            if state.text.strip():
+                messages.append({"role": "assistant", "content": state.text})
+            must_rewrite = False
+            try:
+                with closing(self.engine.stream(messages, seeded)) as pieces:
+                    for sentence in sentences(_counted(pieces, counter := [state.num_tokens])):
+                        state = replace(state, num_tokens=counter[0])
+                        checked = self._gate(state, sentence, shelf, message)
+                        must_rewrite = len(checked.withheld) > len(state.withheld) and checked.withheld[-1].category not in ("fact", "language")
+                        state = checked
+                        if must_rewrite and rewrites < MAX_REWRITES:
+                            break
+                        if must_rewrite:
+                            state = _with_placeholder(state)
+                            must_rewrite = False
+                        yield state
+            except EngineError:
+                yield replace(state, status="lost", notice=_joined(state.notice, _TEXTS["lost"][state.language]))
+                return
+            if not must_rewrite:
+                break
+            rewrites += 1
+        if not state.text.strip():
+            state = replace(state, notice=_joined(state.notice, _TEXTS["silent"][state.language]))
+        yield replace(state, text=state.text.rstrip(), status="done")
+
+    def _gate(self, state: Reply, raw: str, shelf: Sequence[Item], message: str) -> Reply:
+        """The state with one more sentence in it, or with one more withheld."""
+        text = clean_prose(raw)
+        if not text.strip():
+            return state
+        if state.language == "en" and _share_of_cjk(plain(text)) > 0.3 or state.language == "zh" and len(text) > 20 and not has_cjk(text):
+            return replace(state, withheld=(*state.withheld, Withheld("language", 1.0)))
+        about = [mention.item for mention in state.mentions[-1:] if mention.item]
+        known = message + " ".join(turn.text for turn in state.conversation.turns)
+        grounded = ground(text, shelf, self.catalogue.titled, language=state.language, known_text=known, about=about)
+        if grounded.is_false:
+            return replace(state, withheld=(*state.withheld, Withheld("fact", 1.0)))
+        scores = self._toxicity.score([plain(grounded.text)])[0]
+        if verdict(scores) != "ok":
+            category = max(("insult", "threat", "identity_attack", "obscene"), key=lambda label: scores[label])
+            return replace(state, withheld=(*state.withheld, Withheld(category, round(scores["toxicity"], 4))))
+        offset = len(state.text)
+        moved = tuple(Mention(one.title, one.start + offset, one.end + offset, one.item) for one in grounded.mentions)
+        whole = state.text + grounded.text
+        sentence = Sentence(grounded.text, offset, len(whole), round(scores["toxicity"], 4))
+        return replace(state, text=whole, sentences=(*state.sentences, sentence), mentions=(*state.mentions, *moved))
+
+    def _after(self, conversation: Conversation, message: str, state: Reply, prepared: _Prepared) -> Conversation:
+        """The conversation with this exchange in it."""
+        ids = tuple(item.id for item in state.items)
+        profile = prepared.understanding.profile
+        if prepared.understanding.intent not in _ABOUT_SHOWN:
+            profile = replace(profile, shown=tuple(dict.fromkeys((*profile.shown, *ids))))
+        turns = (*conversation.turns, Turn("user", message), Turn("assistant", state.text, ids))
+        return replace(conversation, turns=turns, profile=profile)
+
+    # Explain
+
+    def explain(
+        self, conversation: Conversation, message: str, reply: Reply, *, num_rows: int = 32, tone: str = "warm", on_progress: Callable[[float], None] | None = None
+    ) -> Attribution:
+        """Which of the message's words made the reply likelier. `conversation` is the one the message was said in.
+
+        The pipeline is rebuilt from the words that each row keeps, so a word that works through what is found counts too.
+
+        Raises:
+            EngineError: the model cannot score a given text.
+            InputError: there is nothing to explain.
+        """
+        started = time.monotonic()
+        message = mask_personal(self._read(message)[0])[0]
+        found = words(message)
+        if not found or not reply.text:
+            raise InputError("There is nothing to explain yet: no words or no reply.")
+        conversation = self._with_feedback(conversation)
+        spans = self.engine.spans(reply.text)
+        owner = np.array([_sentence_at(reply.sentences, start) for start, _ in spans])
+
+        def score(rows: np.ndarray) -> np.ndarray:
+            parts = []
+            for number, chunk in enumerate(chunks := np.array_split(rows, max(1, len(rows) // 8))):
+                prompts = [
+                    self._prepare(conversation, keep_words(message, found, kept), reply.language, tone, reply.sampling).messages for kept in chunk
+                ]
+                tokens = self.engine.score(prompts, reply.text)  # (num_rows, num_tokens)
+                parts.append(np.stack([tokens[:, owner == index].sum(1) for index in range(len(reply.sentences))], axis=1))
+                if on_progress:
+                    on_progress((number + 1) / len(chunks))
+            return np.concatenate(parts)
+
+        rows = draw_rows(len(found), num_rows, seed=reply.sampling.seed or 0)
+        values = score(rows)  # (num_rows, num_sentences)
+        fits = [fit_words(rows, values[:, index]) for index in range(values.shape[1])]
+        total, errors, fit = fit_words(rows, values.sum(1))
+
+        def scored(amounts: np.ndarray, deviations: np.ndarray) -> tuple[WordScore, ...]:
+            return tuple(WordScore(word, round(float(a), 3), round(float(e), 3)) for word, a, e in zip(found, amounts, deviations, strict=True))
+
+        by_sentence = tuple(scored(amounts, deviations) if share > 0 else () for amounts, deviations, share in fits)
+        return Attribution(
+            message, tuple(found), scored(total, errors), by_sentence, round(fit, 3), tuple(round(share, 3) for *_, share in fits), len(rows), time.monotonic() - started
+        )
+
+    # Rate
+
+    def rate(self, conversation: Conversation, item_id: str, rating: Rating, reason: str = "") -> Conversation:
+        """The conversation with one item rated; a signed-in visitor's rating is kept in the store.
+
+        Raises:
+            InputError: there is no such item.
+            StoreError: the rating could not be kept; the conversation still could use it.
+        """
+        if item_id not in self.catalogue.by_id:
+            raise InputError(f"There is no item {item_id!r} in the catalogue.")
+        self.store.add(Feedback(conversation.user_id, item_id, rating, mask_personal(reason)[0]))
+        return replace(conversation, profile=_rated(conversation, item_id, rating))
+
+    def _with_feedback(self, conversation: Conversation) -> Conversation:
+        """The conversation with what this user rated earlier, in other conversations too."""
+        for feedback in self.store.of_user(conversation.user_id):
+            if feedback.item_id in self.catalogue.by_id:
+                conversation = replace(conversation, profile=_rated(conversation, feedback.item_id, feedback.rating))
+        return conversation
+
+    def keep_partial(self, before: Conversation, message: str, reply: Reply) -> Conversation:
+        """The conversation with a reply that was stopped half-way; what it says is known to have been shown."""
+        prepared = self._prepare(before, mask_personal(self._read(message)[0])[0], reply.language, "warm", reply.sampling)
+        return self._after(before, message, reply, prepared)
+
+    def _items(self, ids: Sequence[str]) -> list[Item]:
+        return [self.catalogue.by_id[id] for id in ids if id in self.catalogue.by_id]
+
+
+def _rated(conversation: Conversation, item_id: str, rating: Rating):
+    """The profile with one item moved to where its rating belongs."""
+    profile = conversation.profile
+    lists = {"liked": profile.liked, "disliked": profile.disliked, "seen": profile.seen}
+    target = {"like": "liked", "dislike": "disliked", "seen": "seen"}[rating]
+    changed = {name: tuple(id for id in ids if id != item_id) for name, ids in lists.items() if name == "seen" or rating != "seen"}
+    changed[target] = (*changed.get(target, lists[target]), item_id)
+    return replace(profile, **changed)
+
+
+def _last_language(conversation: Conversation) -> Language:
+    return "zh" if conversation.turns and has_cjk(conversation.turns[-1].text) else "en"
+
+
+def _fits_before(item: Item, conversation: Conversation) -> tuple[str, ...]:
+    """The wishes of the conversation so far that an item on the table answers."""
+    terms = {*item.tags, *item.moods, item.country}
+    return tuple(wish.text for wish in conversation.profile.likes if set(wish.tags) & terms)[-1:]
+
+
+def _counted(pieces: Iterator[str], counter: list[int]) -> Iterator[str]:
+    """The pieces, counted as they pass; a piece is one token but for characters of several."""
+    for piece in pieces:
+        counter[0] += 1
+        yield piece
+
+
+def _share_of_cjk(text: str) -> float:
+    letters = [character for character in text if character.isalpha()]
+    return sum(has_cjk(character) for character in letters) / max(1, len(letters))
+
+
+def _with_placeholder(state: Reply) -> Reply:
+    """The state with a visible line where a sentence was withheld for good."""
+    line = _TEXTS["withheld"][state.language].format(state.withheld[-1].category.replace("_", " ")) + " "
+    sentence = Sentence(line, len(state.text), len(state.text) + len(line))
+    return replace(state, text=state.text + line, sentences=(*state.sentences, sentence))
+
+
+def _joined(*notices: str) -> str:
+    return " ".join(notice for notice in notices if notice)
+
+
+def _sentence_at(shown: Sequence[Sentence], position: int) -> int:
+    """The index of the sentence a character belongs to."""
+    return next((index for index, sentence in enumerate(shown) if position < sentence.end), len(shown) - 1)

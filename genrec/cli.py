@@ -1,0 +1,373 @@
+"""The command line: chat, recommend, explain, screen, evaluate, bench, train. Other programs rely on its options and its JSON.
+
+Heavy packages are imported by the command that needs them. Bad input gets one clear line on stderr and exit status 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import IO, Any
+
+from genrec.errors import GenrecError, InputError
+from genrec.schema import Conversation, Language, Reply, Sampling, Turn
+from genrec.settings import Settings, from_env
+from genrec.text import plain
+
+_BAD_INPUT = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit status."""
+    _prepare_streams()
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = _parser(arguments)
+    args = parser.parse_args(arguments)
+    try:
+        return args.run(args)
+    except GenrecError as error:
+        print(f"genrec: {error}", file=sys.stderr)
+        return _BAD_INPUT
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of our output has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _prepare_streams() -> None:
+    """UTF-8 in and out whatever the terminal says; broken bytes become replacement characters instead of an error."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="replace")
+
+
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="genrec", description="Say what you like; read a recommendation written for you.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    chat = commands.add_parser("chat", help="a conversation in the terminal")
+    recommend = commands.add_parser("recommend", help="answer one message, or a file of them")
+    explain = commands.add_parser("explain", help="answer a message and say which of its words led to the answer")
+    for command in (chat, recommend, explain):
+        _add_common(command)
+    for command in (recommend, explain):
+        command.add_argument("message", nargs="?", help="what you like, in your own words")
+        command.add_argument("--json", action="store_true", help="print one JSON object a line")
+    recommend.add_argument("--batch", metavar="FILE", help='JSONL with {"id", "message" | "turns"}; - reads standard input')
+    explain.add_argument("--rows", type=int, default=32, help="how many shortened messages are tried (default: %(default)s)")
+    screen = commands.add_parser("screen", help="toxicity scores and verdicts of texts")
+    screen.add_argument("text", nargs="?")
+    screen.add_argument("--batch", metavar="FILE", help='JSONL with {"id", "text"}; - reads standard input')
+    screen.add_argument("--json", action="store_true")
+    chat.set_defaults(run=_chat)
+    recommend.set_defaults(run=_recommend)
+    explain.set_defaults(run=_explain)
+    screen.set_defaults(run=_screen)
+    _add_development(commands, arguments)
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", help="auto, bundled, a hub id or a folder")
+    parser.add_argument("--engine-url", help="an OpenAI-compatible server to write with, for example http://localhost:8000/v1")
+    parser.add_argument("--catalogue", help="a .jsonl or .csv file to recommend from")
+    parser.add_argument("--language", choices=("auto", "en", "zh"), default="auto", help="of the reply")
+    parser.add_argument("--tone", choices=("warm", "brief", "playful", "formal"), default="warm")
+    parser.add_argument("--temperature", type=float, default=Sampling().temperature)
+    parser.add_argument("--top-p", type=float, default=Sampling().top_p)
+    parser.add_argument("--top-k", type=int, default=Sampling().top_k)
+    parser.add_argument("--repetition-penalty", type=float, default=Sampling().repetition_penalty)
+    parser.add_argument("--seed", type=int, help="the same seed gives the same reply")
+    parser.add_argument("--max-new-tokens", type=int, default=Sampling().max_new_tokens)
+
+
+def _add_development(commands: Any, arguments: Sequence[str]) -> None:
+    """evaluate, bench and train: their modules are imported only when they are called."""
+    for name, text, topics in (
+        ("evaluate", "measure quality", ("writer",)),
+        ("bench", "measure speed", ("speed",)),
+        ("train", "train a bundled model", ("writer", "encoder", "toxicity")),
+    ):
+        command = commands.add_parser(name, help=text)
+        topic_parsers = command.add_subparsers(dest="topic", required=True, metavar="|".join(topics))
+        for topic in topics:
+            sub = topic_parsers.add_parser(topic)
+            if list(arguments[:2]) == [name, topic]:
+                import importlib
+
+                module = importlib.import_module(f"genrec.{name}.{topic}")
+                module.add_arguments(sub)
+                sub.set_defaults(run=module.run)
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    settings = from_env(os.environ)
+    return settings.with_options(model=args.model, engine_url=args.engine_url, catalogue=args.catalogue)
+
+
+def _sampling(args: argparse.Namespace) -> Sampling:
+    """
+    Raises:
+        InputError: a value is out of its range.
+    """
+    for name, value, is_good, wanted in (
+        ("--temperature", args.temperature, 0 <= args.temperature <= 5, "between 0 and 5"),
+        ("--top-p", args.top_p, 0 < args.top_p <= 1, "above 0 and at most 1"),
+        ("--top-k", args.top_k, args.top_k >= 0, "0 or more"),
+        ("--repetition-penalty", args.repetition_penalty, 0.5 <= args.repetition_penalty <= 2, "between 0.5 and 2"),
+        ("--max-new-tokens", args.max_new_tokens, 1 <= args.max_new_tokens <= 4096, "between 1 and 4096"),
+    ):
+        if not is_good:
+            raise InputError(f"{name} must be {wanted}, but is {value}.")
+    return Sampling(
+        temperature=args.temperature, top_p=args.top_p, top_k=args.top_k, repetition_penalty=args.repetition_penalty,
+        max_new_tokens=args.max_new_tokens, seed=args.seed,
+    )  # fmt: skip
+
+
+def _language(args: argparse.Namespace) -> Language | None:
+    return None if args.language == "auto" else args.language
+
+
+def _load(args: argparse.Namespace):
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    from genrec.load import load_assistant
+
+    assistant = load_assistant(_settings(args))
+    if assistant.notice:
+        print(f"genrec: {assistant.notice}", file=sys.stderr)
+    return assistant
+
+
+def _chat(args: argparse.Namespace) -> int:
+    sampling, assistant = _sampling(args), _load(args)
+    conversation = Conversation()
+    print("Say what you like, in English or Chinese. An empty line ends the chat.")
+    while True:
+        try:
+            message = input("\n> ")
+        except EOFError:
+            return 0
+        if not message.strip():
+            return 0
+        try:
+            conversation = _print_stream(assistant.reply(conversation, message, sampling, language=_language(args), tone=args.tone)).conversation
+        except InputError as error:
+            print(error)
+
+
+def _print_stream(snapshots: Iterator[Reply]) -> Reply:
+    """Prints what is new in each snapshot, titles without their marks, and returns the last snapshot."""
+    shown, last = "", Reply()
+    with closing(snapshots) as stream:  # type: ignore[type-var]
+        for last in stream:
+            text = plain(last.text)
+            print(text[len(shown) :], end="", flush=True)
+            shown = max(shown, text, key=len)
+    print(("\n" if shown else "") + (f"({last.notice})" if last.notice else ""), end="\n" if last.notice else "")
+    return last
+
+
+def _recommend(args: argparse.Namespace) -> int:
+    sampling = _sampling(args)
+    if args.batch:
+        return _recommend_batch(args, sampling)
+    if args.message is None:
+        raise InputError('Say what you like: genrec recommend "…", or give a file with --batch.')
+    assistant = _load(args)
+    snapshots = assistant.reply(Conversation(), args.message, sampling, language=_language(args), tone=args.tone)
+    if not args.json:
+        return 0 if _print_stream(snapshots).text else 1
+    *_, reply = snapshots
+    print(json.dumps(reply_json(reply, id=None), ensure_ascii=False))
+    return 0
+
+
+def _recommend_batch(args: argparse.Namespace, sampling: Sampling) -> int:
+    assistant, status = None, 0
+    with _open(args.batch) as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                id, turns = _batch_row(line, number, args.batch)
+                assistant = assistant or _load(args)
+                reply = _answer(assistant, turns, sampling, _language(args), args.tone)
+            except InputError as error:
+                text = str(error)
+                print(f"genrec: {text if text.startswith(args.batch) else f'{args.batch} line {number}: {text}'}", file=sys.stderr)
+                status = _BAD_INPUT
+                continue
+            print(json.dumps(reply_json(reply, id=id), ensure_ascii=False), flush=True)
+    return status
+
+
+def _batch_row(line: str, number: int, name: str) -> tuple[object, list[Turn]]:
+    """The id and turns of one batch line, the last turn being the visitor's.
+
+    Raises:
+        InputError: names the line and the field.
+    """
+
+    def bad(problem: str) -> InputError:
+        return InputError(f"{name} line {number}: {problem}")
+
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise bad(f"not JSON ({error})") from error
+    if not isinstance(row, dict):
+        raise bad("not a JSON object")
+    if "message" in row:
+        if not isinstance(row["message"], str):
+            raise bad('"message" is not a string')
+        return row.get("id"), [Turn("user", row["message"])]
+    turns = row.get("turns")
+    if not isinstance(turns, list) or not turns:
+        raise bad('neither "message" nor a list "turns" is there')
+    read = []
+    for turn in turns:
+        if not isinstance(turn, dict) or turn.get("role") not in ("user", "assistant", "system") or not isinstance(turn.get("text"), str):
+            raise bad('each of "turns" needs a "role" (user or assistant) and a "text"')
+        read.append(Turn("user" if turn["role"] == "user" else "assistant", turn["text"]))
+    if read[-1].role != "user":
+        raise bad('the last of "turns" is not the user\'s')
+    return row.get("id"), read
+
+
+def _answer(assistant: Any, turns: list[Turn], sampling: Sampling, language: Language | None, tone: str) -> Reply:
+    """The reply to the last turn, with the earlier ones taken in as they stand."""
+    conversation = assistant.replay(Conversation(), turns[:-1])
+    *_, reply = assistant.reply(conversation, turns[-1].text, sampling, language=language, tone=tone)
+    return reply
+
+
+def reply_json(reply: Reply, *, id: object) -> dict[str, Any]:
+    """A reply as other programs read it."""
+    profile = reply.conversation.profile
+    return {
+        "id": id,
+        "language": reply.language,
+        "reply": plain(reply.text),
+        "sentences": [plain(sentence.text).strip() for sentence in reply.sentences],
+        "items": [
+            {
+                "id": mention.item.id if mention.item else None,
+                "title": mention.title,
+                "year": mention.item.year if mention.item else None,
+                "kind": mention.item.kind if mention.item else None,
+                "matched": mention.is_matched,
+            }
+            for mention in {mention.title: mention for mention in reply.mentions}.values()
+        ],
+        "candidates": [candidate.item.id for candidate in reply.candidates],
+        "withheld": [{"category": withheld.category, "score": withheld.score} for withheld in reply.withheld],
+        "notice": reply.notice,
+        "profile": {
+            "likes": [interest.text for interest in profile.likes],
+            "dislikes": [interest.text for interest in profile.dislikes],
+            "constraints": [{"field": one.field, "op": one.op, "value": one.value, "text": one.text} for one in profile.constraints],
+            "kinds": list(profile.kinds),
+            "liked": list(profile.liked),
+            "disliked": list(profile.disliked),
+            "seen": list(profile.seen),
+        },
+        "seconds": round(reply.seconds, 3),
+        "tokens": reply.num_tokens,
+        "model": reply.model,
+        "seed": reply.sampling.seed,
+        "status": reply.status,
+    }
+
+
+def _explain(args: argparse.Namespace) -> int:
+    if args.message is None:
+        raise InputError('Say what you like: genrec explain "…".')
+    if not 4 <= args.rows <= 1024:
+        raise InputError(f"--rows must be between 4 and 1024, but is {args.rows}.")
+    sampling, assistant = _sampling(args), _load(args)
+    start = Conversation()
+    *_, reply = assistant.reply(start, args.message, sampling, language=_language(args), tone=args.tone)
+    if not reply.text:
+        raise InputError(reply.notice or "There is no reply to explain.")
+    attribution = assistant.explain(start, args.message, reply, num_rows=args.rows, tone=args.tone)
+    if args.json:
+        row = reply_json(reply, id=None)
+        row["attribution"] = {
+            "fit": attribution.fit,
+            "rows": attribution.num_rows,
+            "seconds": round(attribution.seconds, 3),
+            "words": [_word_json(score) for score in attribution.whole],
+            "sentences": [
+                {"text": plain(sentence.text).strip(), "fit": fit, "words": [_word_json(score) for score in scores]}
+                for sentence, fit, scores in zip(reply.sentences, attribution.fit_by_sentence, attribution.by_sentence, strict=True)
+            ],
+        }
+        print(json.dumps(row, ensure_ascii=False))
+        return 0
+    print(plain(reply.text))
+    print(f"\nThe words that most changed how likely this answer was (nats; fit on held-out rows {attribution.fit:.2f}, {attribution.num_rows} rows, {attribution.seconds:.1f} s):")
+    for score in sorted(attribution.whole, key=lambda score: -abs(score.score)):
+        if score.score:
+            print(f"  {score.score:+7.2f} ± {score.error:.2f}  {score.word.text}")
+    return 0
+
+
+def _word_json(score: Any) -> dict[str, Any]:
+    return {"word": score.word.text, "start": score.word.start, "end": score.word.end, "nats": score.score, "error": score.error}
+
+
+def _screen(args: argparse.Namespace) -> int:
+    from genrec.load import check_asset
+    from genrec.safety.normalise import normalise
+    from genrec.safety.toxicity import ToxicityScorer, verdict
+    from genrec.settings import ASSETS
+
+    if args.text is None and not args.batch:
+        raise InputError('Give a text: genrec screen "…", or a file with --batch.')
+    check_asset(ASSETS / "models" / "toxicity")
+    scorer, status = ToxicityScorer.load(ASSETS / "models" / "toxicity"), 0
+
+    def show(id: object, text: str) -> None:
+        scores = scorer.score([text])[0]
+        row = {"id": id, "verdict": verdict(scores), "scores": {label: round(float(score), 4) for label, score in scores.items()}, "normalised": normalise(text)}
+        if args.json or args.batch:
+            print(json.dumps(row, ensure_ascii=False), flush=True)
+        else:
+            print(row["verdict"], " ".join(f"{label} {score:.2f}" for label, score in scores.items()))
+
+    if not args.batch:
+        show(None, args.text)
+        return 0
+    with _open(args.batch) as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                row = error
+            if not isinstance(row, dict) or not isinstance(row.get("text"), str):
+                print(f'genrec: {args.batch} line {number}: {"not JSON" if isinstance(row, ValueError) else "the field text is missing or not a string"}', file=sys.stderr)
+                status = _BAD_INPUT
+                continue
+            show(row.get("id"), row["text"])
+    return status
+
+
+def _open(name: str) -> IO[str]:
+    """
+    Raises:
+        InputError: the file cannot be read.
+    """
+    if name == "-":
+        return sys.stdin
+    try:
+        return Path(name).open(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise InputError(f"{name} cannot be read: {error.strerror}.") from error

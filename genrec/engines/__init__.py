@@ -1,0 +1,57 @@
+"""What every language model behind GenRec can do, local or remote."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from genrec.schema import Sampling
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Message = Mapping[str, str]  # {"role": "system" | "user" | "assistant", "content": …}
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What a visitor or operator may want to know of the model."""
+
+    model: str
+    device: str
+    dtype: str
+    num_parameters: int  # 0: not known
+    window: int  # tokens that prompt and reply may take together; 0: not known
+    can_score: bool
+
+
+class Engine(Protocol):
+    """A conversational language model."""
+
+    def stream(self, messages: Sequence[Message], sampling: Sampling) -> Iterator[str]:
+        """Pieces of a reply as they are written. A last message with the role "assistant" is continued. Closing the
+        iterator stops the model.
+
+        Raises:
+            EngineError: the model stopped in the middle.
+        """
+        ...
+
+    def score(self, prompts: Sequence[Sequence[Message]], reply: str) -> np.ndarray:
+        """Log-probabilities in nats of the reply's tokens after each prompt, (num_prompts, num_reply_tokens).
+
+        Raises:
+            EngineError: this engine gives none.
+        """
+        ...
+
+    def spans(self, reply: str) -> list[tuple[int, int]]:
+        """The half-open character span of each token that `score` scores."""
+        ...
+
+    def count_tokens(self, text: str) -> int:
+        """How many tokens a text takes; an estimate where the tokenizer is not at hand."""
+        ...
+
+    def describe(self) -> EngineInfo: ...

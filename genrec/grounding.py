@@ -1,0 +1,123 @@
+"""Holds the prose to the facts: every bold title must be a catalogue item, every year and maker beside it must be its own.
+
+A title with up to two typing errors is set right; one that is not in the catalogue is marked. A year or a maker that contradicts the catalogue is corrected
+where the sentence speaks of one item, else the sentence is not shown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rapidfuzz.distance import Levenshtein
+
+from genrec.schema import Item, Language, Mention
+from genrec.text import normalise
+
+_BOLD = re.compile(r"\*\*(.+?)\*\*")
+_YEAR = re.compile(r"(?<![\d.,:])(1[5-9]\d\d|20[0-4]\d)(?![\d%]|[.,:]\d)")
+_NAME = r"[^\W\d_a-z][\w.'’\-]*(?:\s+(?:(?:de|del|della|la|van|von|der|den|bin|al|of|the|and|y|da|do|dos|le)\s+)*[^\W\d_a-z][\w.'’\-]*)*"
+_BY = re.compile(rf"\b(?:[Bb]y|[Dd]irector|[Aa]uthor|[Aa]rtist|[Cc]reator)\s+({_NAME})")
+_BY_ZH = re.compile(r"(?:作者|导演|创作者|歌手|出品)(?:是|：)([\u3400-\u9fff·A-Za-z .]{2,24}?)(?=[，。！？；、]|$)")
+MARK = {"en": " (not in the catalogue)", "zh": "（不在目录中）"}
+MAX_EDITS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Grounded:
+    """A sentence after the check: its text (maybe corrected or marked), the titles in it, and whether it must not be shown."""
+
+    text: str
+    mentions: tuple[Mention, ...] = ()
+    is_false: bool = False
+
+
+def ground(
+    sentence: str, shelf: Sequence[Item], find: Callable[[str], Sequence[Item]], *, language: Language, known_text: str = "", about: Sequence[Item] = ()
+) -> Grounded:
+    """The sentence held to the facts of `shelf` (what the model was given) and of the whole catalogue (`find` by title).
+
+    `about` are the items that the sentence before spoke of, for sentences that say "it"; `known_text` is text whose years and names may be repeated
+    (the visitor's message).
+    """
+    pieces: list[str] = []
+    mentions: list[Mention] = []
+    position = 0
+    for match in _BOLD.finditer(sentence):
+        pieces.append(sentence[position : match.start()])
+        item, title = _match(match.group(1), shelf, find, language)
+        start = sum(map(len, pieces))
+        pieces.append(f"**{title}**" + ("" if item else MARK[language]))
+        mentions.append(Mention(title, start, start + len(title) + 4, item))
+        position = match.end()
+    pieces.append(sentence[position:])
+    text = "".join(pieces)
+    items = [mention.item for mention in mentions if mention.item]
+    subjects = items or list(about)
+    fixed, is_false = _check_years(text, subjects, shelf, known_text)
+    if not is_false:
+        fixed, is_false = _check_makers(fixed, subjects, shelf, known_text, language)
+    return Grounded(fixed, _relocated(fixed, mentions), is_false)
+
+
+def _match(title: str, shelf: Sequence[Item], find: Callable[[str], Sequence[Item]], language: Language) -> tuple[Item | None, str]:
+    """The item a title names and the title as it should be written."""
+    wanted = normalise(title)
+    for item in shelf:
+        for known in (item.title_in(language), item.title, item.title_zh):
+            if known and normalise(known) == wanted:
+                return item, known
+    found = find(title)
+    if found:
+        return found[0], title
+    for item in shelf:
+        known = item.title_in(language)
+        limit = min(MAX_EDITS, len(wanted) // 4)  # two edits make another title of a short one
+        if limit and Levenshtein.distance(normalise(known), wanted, score_cutoff=limit) <= limit:
+            return item, known
+    return None, title
+
+
+def _check_years(text: str, subjects: list[Item], shelf: Sequence[Item], known_text: str) -> tuple[str, bool]:
+    allowed = {str(item.year) for item in subjects if item.year is not None}
+    quoted = known_text + " ".join(part for item in shelf for part in (item.title, item.title_zh, item.pitch, item.pitch_zh))
+    allowed |= set(re.findall(r"\d{4}", quoted))
+    wrong = [match for match in _YEAR.finditer(text) if match.group(1) not in allowed and not _is_in_title(text, match.start())]
+    if not wrong:
+        return text, False
+    years = {item.year for item in subjects}
+    if len(years) != 1 or None in years:
+        return text, True
+    right = str(years.pop())
+    for match in reversed(wrong):
+        text = text[: match.start()] + right + text[match.end() :]
+    return text, False
+
+
+def _check_makers(text: str, subjects: list[Item], shelf: Sequence[Item], known_text: str, language: Language) -> tuple[str, bool]:
+    allowed = normalise(" ".join([known_text, *(f"{item.creator} {item.creator_zh} {item.title} {item.title_zh} {item.pitch} {item.pitch_zh} {item.country}" for item in subjects)]))
+    for match in reversed([*_BY.finditer(text), *_BY_ZH.finditer(text)]):
+        name = match.group(1).rstrip(" .'’")
+        if normalise(name) in allowed or _is_in_title(text, match.start(1)):
+            continue
+        makers = {item.creator_in(language) for item in subjects}
+        if len(makers) != 1 or "" in makers:
+            return text, True
+        text = text[: match.start(1)] + makers.pop() + text[match.start(1) + len(name) :]
+    return text, False
+
+
+def _is_in_title(text: str, position: int) -> bool:
+    return text[:position].count("**") % 2 == 1
+
+
+def _relocated(text: str, mentions: Sequence[Mention]) -> tuple[Mention, ...]:
+    """The mentions with their spans in the corrected text."""
+    moved, position = [], 0
+    for mention in mentions:
+        start = text.find(f"**{mention.title}**", position)
+        if start >= 0:
+            position = start + len(mention.title) + 4
+            moved.append(Mention(mention.title, start, position, mention.item))
+    return tuple(moved)

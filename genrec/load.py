@@ -1,0 +1,176 @@
+"""Chooses the implementations from the settings and puts the assistant together. The only wiring.
+
+What cannot be had is replaced where the product stays whole (a hub that cannot be reached, a database that cannot be written), and the
+notice says so; a bundled file that is not what its card describes stops the start.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from genrec.errors import AssetError, EngineError, SettingsError, StoreError
+from genrec.settings import ASSETS, HUB_MODEL, Settings
+
+HUB_TIMEOUT_S = 3.0
+
+
+def load_assistant(settings: Settings, *, assets: Path = ASSETS, on_step: Callable[[str], None] = lambda step: None):
+    """The assistant for these settings. `on_step` hears what is being loaded.
+
+    Raises:
+        AssetError: a bundled file is missing or altered.
+        CatalogueError: the catalogue cannot be read.
+        EngineError: the model that was asked for by name cannot be loaded.
+        SettingsError: a setting names nothing that exists.
+    """
+    from genrec.assistant import Assistant
+    from genrec.catalogue import read_catalogue
+    from genrec.vocabulary import Vocabulary
+
+    notices: list[str] = []
+    on_step("catalogue")
+    vocabulary = Vocabulary.load(assets / "catalogue" / "vocabulary.json")
+    catalogue = read_catalogue(Path(settings.catalogue) if settings.catalogue else assets / "catalogue")
+    if settings.catalogue:
+        vocabulary = vocabulary.with_terms(catalogue.tags())
+        if catalogue.problems:
+            notices.append(f"{len(catalogue.problems)} rows of the catalogue were left out; the first: {catalogue.problems[0]}.")
+    set_threads(settings.threads)
+    on_step("filter")
+    toxicity = _load_toxicity(settings, assets, notices)
+    on_step("encoder")
+    retriever = _load_retriever(settings, assets, catalogue, vocabulary)
+    on_step("model")
+    engine = _load_engine(settings, assets, notices)
+    store = _open_store(settings, notices)
+    return Assistant(engine=engine, catalogue=catalogue, vocabulary=vocabulary, retriever=retriever, toxicity=toxicity, store=store, notice=" ".join(notices))
+
+
+def check_asset(folder: Path) -> None:
+    """Compares every file that the folder's card lists with its sha256.
+
+    Raises:
+        AssetError: one is missing or altered, or there is no card.
+    """
+    try:
+        card = json.loads((folder / "card.json").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise AssetError(f"{folder / 'card.json'} cannot be read; the bundled model is incomplete. Clone the repository again.") from error
+    for name, expected in card["sha256"].items():
+        path = folder / name
+        if not path.is_file():
+            raise AssetError(f"{path} is missing. Clone the repository again, or restore it with `git checkout -- {folder.name}`.")
+        if hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+            raise AssetError(f"{path} is not the file its card describes (wrong sha256). Restore it with `git checkout`.")
+
+
+def set_threads(wanted: int) -> None:
+    """How many processor threads the models use; 0 leaves one core to the web server where there are more than two."""
+    import torch
+
+    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(wanted or (num_cores if num_cores <= 2 else min(8, num_cores - 1)))
+
+
+def _load_toxicity(settings: Settings, assets: Path, notices: list[str]):
+    from genrec.safety.toxicity import ToxicityScorer
+
+    name = settings.toxicity
+    if name == "bundled":
+        check_asset(assets / "models" / "toxicity")
+        return ToxicityScorer.load(assets / "models" / "toxicity")
+    if name not in ("original", "unbiased", "multilingual"):
+        raise SettingsError(f"GENREC_TOXICITY must be bundled, original, unbiased or multilingual, but is {name!r}.")
+    if not is_hub_reachable():
+        notices.append(f"The toxicity model {name!r} cannot be fetched here; the bundled one serves.")
+        check_asset(assets / "models" / "toxicity")
+        return ToxicityScorer.load(assets / "models" / "toxicity")
+    return ToxicityScorer.published(name)
+
+
+def _load_retriever(settings: Settings, assets: Path, catalogue, vocabulary):
+    from genrec.retrieval import Retriever, SentenceEncoder
+
+    if settings.encoder == "bundled":
+        check_asset(assets / "models" / "encoder")
+        return Retriever(catalogue, SentenceEncoder.load(assets / "models" / "encoder"), vocabulary)
+    is_local = Path(settings.encoder).is_dir()
+    return Retriever(catalogue, SentenceEncoder.load(settings.encoder, is_local_only=is_local), vocabulary)
+
+
+def _load_engine(settings: Settings, assets: Path, notices: list[str]):
+    from genrec.engines.local import LocalEngine
+
+    if settings.engine_url:
+        from genrec.engines.remote import RemoteEngine
+
+        model = "" if settings.model in ("auto", "bundled") else settings.model
+        return RemoteEngine(settings.engine_url, model=model, key=settings.engine_key)
+    name = settings.model
+    if name == "auto":
+        import torch
+
+        name = HUB_MODEL if torch.cuda.is_available() else "bundled"
+        if name != "bundled":
+            try:
+                return _load_hub(name)
+            except EngineError as error:
+                notices.append(f"{error} The bundled writer serves.")
+                name = "bundled"
+    if name == "bundled":
+        check_asset(assets / "models" / "writer")
+        return LocalEngine.load(str(assets / "models" / "writer"), name="bundled writer")
+    if Path(name).is_dir():
+        return LocalEngine.load(name)
+    if name.startswith((".", "/", "~")) or "/" not in name:
+        raise SettingsError(f"There is no model folder {name}. Give a folder, a hub id such as {HUB_MODEL}, `bundled` or `auto`.")
+    try:
+        return _load_hub(name)
+    except EngineError as error:
+        notices.append(f"{error} The bundled writer serves.")
+        check_asset(assets / "models" / "writer")
+        return LocalEngine.load(str(assets / "models" / "writer"), name="bundled writer")
+
+
+def _load_hub(name: str):
+    """A hub model: from the local cache if it is there, else from the hub, which is first asked whether it answers.
+
+    Raises:
+        EngineError: it is neither cached nor reachable, or cannot be loaded.
+    """
+    from genrec.engines.local import LocalEngine
+
+    try:
+        return LocalEngine.load(name, is_local_only=True)
+    except EngineError:
+        if not is_hub_reachable():
+            raise EngineError(f"The model {name} is not on this machine, and the model hub cannot be reached.") from None
+    return LocalEngine.load(name, is_local_only=False)
+
+
+def is_hub_reachable() -> bool:
+    """Whether the model hub answers, found out within HUB_TIMEOUT_S (transformers itself retries for 25 s)."""
+    if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
+        return False
+    address = urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
+    try:
+        with socket.create_connection((address.hostname or "huggingface.co", address.port or 443), timeout=HUB_TIMEOUT_S):
+            return True
+    except OSError:
+        return False
+
+
+def _open_store(settings: Settings, notices: list[str]):
+    from genrec.store import Store
+
+    try:
+        return Store(settings.database)
+    except StoreError as error:
+        notices.append(f"{error} Feedback is kept until the program stops.")
+        return Store()

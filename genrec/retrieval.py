@@ -1,0 +1,194 @@
+"""Finds and ranks what to recommend: meaning, shared tags, likeness to items the visitor named, popularity; then diversity.
+
+Items he has seen, rejected or been shown never come again; items of a disliked tag are left out; hard constraints are checked exactly, and when nothing
+meets them all, the last stated is dropped and named. The weights below are a first hand-made set, after the trial in which message, named
+items, genres and log popularity at 3 : 2 : 1 : 0.5 did best on ReDial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from genrec.catalogue import Catalogue
+from genrec.errors import AssetError
+from genrec.schema import Candidate, Constraint, Interest, Item, Language, Profile
+from genrec.vocabulary import Vocabulary
+
+NUM_RANKED = 20
+_WEIGHTS = {"meaning": 2.0, "interests": 3.0, "likeness": 2.0, "kind": 1.5, "popularity": 0.25}
+_DECAY = 0.6  # an interest of the turn before counts this much
+_DISLIKE = 3.0  # taken off for each disliked tag
+_REPEAT = 0.35  # weight of likeness to what is already chosen (maximal marginal relevance)
+_FITS_MEANING = 0.45  # cosine at which a wish without known tags counts as answered
+_MINUTES = ("runtime_min", "episode_min", "duration_min", "minutes", "hours")
+
+
+class Encoder(Protocol):
+    def encode(self, texts: list[str]) -> np.ndarray:
+        """Unit vectors, float32 (num_texts, dim)."""
+        ...
+
+
+class SentenceEncoder:
+    """A sentence-transformers model: the bundled static one, or any by hub id."""
+
+    def __init__(self, model: Any):
+        self._model = model
+
+    @classmethod
+    def load(cls, source: str | Path, *, is_local_only: bool = True) -> SentenceEncoder:
+        """The encoder of a folder or hub id.
+
+        Raises:
+            AssetError: it cannot be loaded.
+        """
+        from sentence_transformers import SentenceTransformer
+
+        try:
+            return cls(SentenceTransformer(str(source), device="cpu", local_files_only=is_local_only))
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise AssetError(f"The encoder {source} cannot be loaded: {error}") from error
+
+    def encode(self, texts: list[str]) -> np.ndarray:
+        return self._model.encode(texts, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Candidates in rank order, and what had to give: the words of a constraint that nothing meets, of a wish that nothing answers."""
+
+    candidates: tuple[Candidate, ...]
+    relaxed: str = ""
+    unanswered: str = ""
+
+
+class Retriever:
+    """Ranks one catalogue. Holds its vectors; knows nothing of any visitor between calls."""
+
+    def __init__(self, catalogue: Catalogue, encoder: Encoder, vocabulary: Vocabulary):
+        self._items = catalogue.items
+        self._encoder = encoder
+        self._row = {item.id: row for row, item in enumerate(self._items)}
+        self._vectors = encoder.encode([item_text(item, vocabulary) for item in self._items])  # (num_items, dim)
+        self._terms = [_terms(item) for item in self._items]
+        self._popularity = np.array([(item.popularity - 1) / 4 for item in self._items], np.float32)
+        self._kinds = np.array([item.kind for item in self._items])
+
+    def rank(self, profile: Profile, message: str, *, turn: int = 0, count: int = NUM_RANKED) -> Ranking:
+        """The best `count` items for a profile and the message it was last changed by."""
+        allowed, relaxed = self._allowed(profile)
+        parts = self._parts(profile, message, turn)
+        score = sum(_WEIGHTS[name] * values for name, values in parts.items() if name in _WEIGHTS) - parts["dislikes"]
+        rows = self._diverse(np.where(allowed, score, -np.inf), profile, turn, count)
+        candidates = []
+        for row in rows:
+            shown = {name: round(float(values[row]), 4) for name, values in parts.items()}
+            candidates.append(Candidate(self._items[row], round(float(score[row]), 4), shown, self._fits(row, profile, turn)))
+        wishes = [interest for interest in profile.likes if interest.turn == turn and interest.tags]
+        unanswered = wishes[-1].text if wishes and candidates and not any(candidate.fits for candidate in candidates) else ""
+        return Ranking(tuple(candidates), relaxed, unanswered)
+
+    def _allowed(self, profile: Profile) -> tuple[np.ndarray, str]:
+        """Which items may come at all (num_items,), and the constraint that was dropped to leave any."""
+        gone = {*profile.shown, *profile.seen, *profile.disliked, *profile.liked}
+        allowed = np.array([item.id not in gone for item in self._items])
+        if profile.kinds:
+            of_kind = allowed & np.isin(self._kinds, profile.kinds)
+            allowed = of_kind if of_kind.any() else allowed
+        constraints, relaxed = list(profile.constraints), ""
+        while constraints:
+            meets = np.array([all(is_met(item, constraint) for constraint in constraints) for item in self._items])
+            if (allowed & meets).any():
+                return allowed & meets, relaxed
+            relaxed = constraints.pop().text
+        return allowed, relaxed
+
+    def _parts(self, profile: Profile, message: str, turn: int) -> dict[str, np.ndarray]:
+        """What the score is made of, each (num_items,)."""
+        likes = [(interest, _DECAY ** max(0, turn - interest.turn)) for interest in profile.likes]
+        query = "; ".join(interest.text for interest, weight in likes if weight > 0.3) or message[:500]
+        meaning = self._vectors @ self._encoder.encode([query])[0]
+        interests = np.zeros(len(self._items), np.float32)
+        for interest, weight in likes:
+            if interest.tags:
+                wanted = set(interest.tags)
+                interests += weight * np.array([len(wanted & terms) / len(wanted) for terms in self._terms], np.float32)
+        if likes:
+            interests /= max(1.0, sum(weight for interest, weight in likes if interest.tags))
+        likeness = np.zeros(len(self._items), np.float32)
+        seeds = [self._row[id] for id in profile.liked if id in self._row]
+        for row in seeds:
+            shared = np.array([len(self._terms[row] & terms) for terms in self._terms], np.float32) / max(1, len(self._terms[row]))
+            likeness += (self._vectors @ self._vectors[row] + shared + (self._kinds == self._items[row].kind)) / (3 * len(seeds))
+        unwanted = {tag for interest in profile.dislikes for tag in interest.tags}
+        dislikes = _DISLIKE * np.array([len(unwanted & terms) for terms in self._terms], np.float32)
+        kind = np.isin(self._kinds, profile.kinds).astype(np.float32) if profile.kinds else np.zeros(len(self._items), np.float32)
+        return {"meaning": meaning, "interests": interests, "likeness": likeness, "kind": kind, "popularity": self._popularity, "dislikes": dislikes}
+
+    def _diverse(self, score: np.ndarray, profile: Profile, turn: int, count: int) -> list[int]:
+        """Rows in order: each next one by score less its likeness to those before (Carbonell & Goldstein 1998), with a
+        premium for a wish of this turn that nothing chosen answers yet."""
+        pool = [int(row) for row in np.argsort(-score)[: 5 * count] if np.isfinite(score[row])]
+        wishes = [interest for interest in profile.likes if interest.turn == turn]
+        chosen: list[int] = []
+        answered: set[str] = set()
+        while pool and len(chosen) < count:
+            def value(row: int) -> float:
+                nearest = max((float(self._vectors[row] @ self._vectors[other]) for other in chosen[:6]), default=0.0)
+                is_new = any(wish.text not in answered and self._answers(row, wish) for wish in wishes)
+                return float(score[row]) - _REPEAT * nearest + (1.5 if is_new and len(wishes) > 1 else 0.0)
+
+            best = max(pool, key=value)
+            pool.remove(best)
+            chosen.append(best)
+            answered |= {wish.text for wish in wishes if self._answers(best, wish)}
+        return chosen
+
+    def _fits(self, row: int, profile: Profile, turn: int) -> tuple[str, ...]:
+        """The wishes that the item answers, in the visitor's words, those of this turn first."""
+        wishes = sorted(profile.likes, key=lambda interest: interest.turn != turn)
+        return tuple(dict.fromkeys(wish.text for wish in wishes if self._answers(row, wish)))[:2]
+
+    def _answers(self, row: int, wish: Interest) -> bool:
+        if wish.tags:
+            return len(set(wish.tags) & self._terms[row]) * 2 >= len(wish.tags)
+        return float(self._vectors[row] @ self._encoder.encode([wish.text])[0]) >= _FITS_MEANING
+
+
+def is_met(item: Item, constraint: Constraint) -> bool:
+    """Whether an item meets a constraint. An item that does not say is not let through."""
+    value: object
+    if constraint.field == "year":
+        value = item.year
+    elif constraint.field == "minutes":
+        name = next((name for name in _MINUTES if name in item.attributes), "")
+        value = item.attributes.get(name)
+        value = float(value) * 60 if name == "hours" and isinstance(value, (int, float)) else value
+    elif constraint.field == "players":
+        value = item.attributes.get("players_max", item.attributes.get("people_max"))
+    else:
+        value = item.attributes.get(constraint.field)
+    if constraint.op in ("==", "!="):
+        return (value == constraint.value) == (constraint.op == "==")
+    if not isinstance(value, (int, float)) or not isinstance(constraint.value, (int, float)):
+        return False
+    return value <= constraint.value if constraint.op == "<=" else value >= constraint.value
+
+
+def item_text(item: Item, vocabulary: Vocabulary) -> str:
+    """What the encoder reads of an item: its facts in both languages."""
+
+    def say(terms: Sequence[str], language: Language) -> str:
+        return ", ".join(vocabulary.translate(term, language) for term in terms)
+
+    english = f"{item.title}. {item.kind}. {item.creator}. {say(item.tags, 'en')}. {say(item.moods, 'en')}. {item.pitch}"
+    return f"{english} {item.title_zh} {say(item.tags, 'zh')} {item.pitch_zh}".strip()
+
+
+def _terms(item: Item) -> frozenset[str]:
+    return frozenset((*item.tags, *item.moods, *([item.country] if item.country else [])))

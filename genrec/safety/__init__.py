@@ -1,0 +1,1 @@
+"""Keeping hurtful text out."""

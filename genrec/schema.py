@@ -1,0 +1,228 @@
+"""The values that cross module borders. All are frozen: a step of the flow returns new ones instead of changing its input."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Language = Literal["en", "zh"]
+Role = Literal["system", "user", "assistant"]
+Attribute = str | int | float | bool
+KINDS = ("film", "series", "book", "album", "game", "place", "dish", "course", "activity", "product")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing that can be recommended. Empty strings and None mean "not known or not applicable"."""
+
+    id: str
+    kind: str
+    title: str
+    title_zh: str = ""
+    creator: str = ""
+    creator_zh: str = ""
+    year: int | None = None
+    country: str = ""
+    tags: tuple[str, ...] = ()
+    moods: tuple[str, ...] = ()
+    pitch: str = ""
+    pitch_zh: str = ""
+    popularity: float = 3.0  # 1 (few know it) … 5 (nearly everybody does)
+    attributes: Mapping[str, Attribute] = field(default_factory=dict, hash=False)
+
+    def title_in(self, language: Language) -> str:
+        return (self.title_zh or self.title) if language == "zh" else (self.title or self.title_zh)
+
+    def creator_in(self, language: Language) -> str:
+        return (self.creator_zh or self.creator) if language == "zh" else (self.creator or self.creator_zh)
+
+    def pitch_in(self, language: Language) -> str:
+        """The one-line pitch, or "" when there is none in this language (never the other language's text)."""
+        return self.pitch_zh if language == "zh" else self.pitch
+
+
+@dataclass(frozen=True, slots=True)
+class Interest:
+    """Something the visitor wants (`is_like`) or does not want, in his own words, with where he said so."""
+
+    text: str
+    is_like: bool = True
+    tags: tuple[str, ...] = ()  # catalogue tags and moods found in the words
+    start: int = 0  # half-open span in the message of turn `turn`
+    end: int = 0
+    turn: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """A hard condition on an item, such as year >= 1990 or runtime_min <= 120."""
+
+    field: str
+    op: Literal["<=", ">=", "==", "!="]
+    value: Attribute
+    text: str = ""
+    start: int = 0
+    end: int = 0
+    turn: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What one conversation has told us about the visitor. Item ids are kept apart by what he did with them."""
+
+    interests: tuple[Interest, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
+    kinds: tuple[str, ...] = ()
+    liked: tuple[str, ...] = ()
+    disliked: tuple[str, ...] = ()
+    seen: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
+
+    @property
+    def likes(self) -> tuple[Interest, ...]:
+        return tuple(interest for interest in self.interests if interest.is_like)
+
+    @property
+    def dislikes(self) -> tuple[Interest, ...]:
+        return tuple(interest for interest in self.interests if not interest.is_like)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An item in rank order, with the parts its score is made of and the visitor's words that it answers."""
+
+    item: Item
+    score: float
+    parts: Mapping[str, float] = field(default_factory=dict)
+    fits: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    role: Role
+    text: str
+    item_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Everything remembered of one chat. A visitor's own; weights and catalogue are shared, this never is."""
+
+    turns: tuple[Turn, ...] = ()
+    profile: Profile = Profile()
+    user_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is drawn. `seed=None` draws a fresh one; a given seed reproduces the reply."""
+
+    temperature: float = 0.7
+    top_p: float = 0.9
+    top_k: int = 0  # 0: no limit
+    repetition_penalty: float = 1.0
+    max_new_tokens: int = 220
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A title in the prose. `item` is None when it is not in the catalogue."""
+
+    title: str
+    start: int
+    end: int
+    item: Item | None = None
+
+    @property
+    def is_matched(self) -> bool:
+        return self.item is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A shown sentence: its half-open span in the reply's text and its toxicity in [0, 1]."""
+
+    text: str
+    start: int
+    end: int
+    toxicity: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """A sentence that was not shown: why, and the score (probability in [0, 1]) that decided it."""
+
+    category: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The whole state of a reply so far. `text` is Markdown in which only titles are bold; it never shrinks while streaming."""
+
+    text: str = ""
+    language: Language = "en"
+    sentences: tuple[Sentence, ...] = ()
+    mentions: tuple[Mention, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
+    withheld: tuple[Withheld, ...] = ()
+    notice: str = ""  # a line for the visitor about the reply, not part of the model's prose
+    status: Literal["writing", "done", "stopped", "refused", "lost"] = "writing"
+    conversation: Conversation = Conversation()  # the conversation with this exchange in it
+    messages: tuple[Mapping[str, str], ...] = ()  # what the model read
+    sampling: Sampling = Sampling()  # with the seed that was really used
+    model: str = ""
+    num_tokens: int = 0
+    first_sentence_s: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """The catalogue items named in the text, once each, in order of mention."""
+        return tuple({mention.item.id: mention.item for mention in self.mentions if mention.item}.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word of the visitor's: text and half-open character span."""
+
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class WordScore:
+    """How much a word changed how likely a text was: nats, positive means "made it likelier", with its standard error."""
+
+    word: Word
+    score: float
+    error: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """Word scores for each sentence of a reply and for the whole.
+
+    `fit` is the cross-validated share of the variance in log-probability that the scores explain (1 is perfect, 0 or
+    less is no better than the mean); one for each sentence. `by_sentence[i]` is empty for a sentence that does not depend
+    on the words.
+    """
+
+    message: str
+    words: tuple[Word, ...]
+    whole: tuple[WordScore, ...]
+    by_sentence: tuple[tuple[WordScore, ...], ...]
+    fit: float
+    fit_by_sentence: tuple[float, ...]
+    num_rows: int
+    seconds: float
+
+
+def replace(value, **changes):
+    """`dataclasses.replace` under a name that reads well where it is used."""
+    return dataclasses.replace(value, **changes)

@@ -1,0 +1,57 @@
+"""The settings of one running program. `from_env` is the only reader of the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from genrec.errors import SettingsError
+
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
+HUB_MODEL = "Qwen/Qwen3-4B-Instruct-2507"  # what `auto` takes on CUDA
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every field can be set by an environment variable GENREC_<FIELD>, for example GENREC_MODEL=bundled."""
+
+    model: str = "auto"  # auto | bundled | hub id | folder
+    engine_url: str = ""  # an OpenAI-compatible server; replaces the local model
+    engine_key: str = ""
+    encoder: str = "bundled"  # bundled | hub id | folder
+    toxicity: str = "bundled"  # bundled | original | unbiased | multilingual
+    catalogue: str = ""  # a .jsonl or .csv file; empty: the bundled one
+    database: str = "genrec.sqlite3"
+    host: str = "127.0.0.1"
+    port: int = 7860
+    threads: int = 0  # 0: chosen by the machine
+    queue_size: int = 64
+    concurrency: int = 8
+
+    def with_options(self, **options: object) -> Settings:
+        """These settings with every option that is not None or empty put in its place."""
+        return replace(self, **{name: value for name, value in options.items() if value not in (None, "")})
+
+
+def from_env(environ: Mapping[str, str]) -> Settings:
+    """The settings an environment gives.
+
+    Raises:
+        SettingsError: a number is not one.
+    """
+    values: dict[str, object] = {}
+    for field in fields(Settings):
+        name = f"GENREC_{field.name.upper()}"
+        text = environ.get(name, "").strip()
+        if not text:
+            continue
+        if field.type == "int":
+            if not text.isdigit():
+                raise SettingsError(f"{name} must be a whole number, but is {text!r}.")
+            values[field.name] = int(text)
+        else:
+            values[field.name] = text
+    if environ.get("SPACE_ID") and "host" not in values:  # a Hugging Face Space is reached from outside its container
+        values["host"] = "0.0.0.0"
+    return Settings(**values)  # type: ignore[arg-type]

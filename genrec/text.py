@@ -1,0 +1,148 @@
+"""Sentences, words and clean text, in English and Chinese. Plain functions; nothing here knows a model.
+
+A sentence is what the gate holds back, checks and shows; a word is what an explanation scores.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+
+from genrec.schema import Word
+
+MAX_SENTENCE_WORDS = 40  # a longer sentence is shown in parts, so that the reader never waits for a run-on
+_CJK = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f"
+_CJK_RE = re.compile(f"[{_CJK}]")
+_CJK_END = "。！？；"
+_LATIN_END = ".!?"
+_CLOSERS = "\"'”’)]）】」』》*"
+_ABBREVIATIONS = frozenset(
+    "mr mrs ms dr prof st sr jr vs vol no nos mt ft fig eds inc ltd co corp etc e.g i.e cf approx feat gen col u.s u.k a.m p.m".split()
+)
+_WORD_RE = re.compile(rf"[{_CJK}]+|\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’\-][^\W\d_]+)*")
+_TITLE_MARK = "**"
+
+
+def has_cjk(text: str) -> bool:
+    return bool(_CJK_RE.search(text))
+
+
+def words(text: str) -> list[Word]:
+    """The words of a text in order, with half-open character spans; Chinese runs are segmented, punctuation is left out."""
+    found = []
+    for match in _WORD_RE.finditer(text):
+        if has_cjk(match.group()):
+            found.extend(_chinese_words(match.group(), match.start()))
+        else:
+            found.append(Word(match.group(), match.start(), match.end()))
+    return found
+
+
+def _chinese_words(run: str, offset: int) -> Iterator[Word]:
+    import rjieba  # 4 MB with its dictionary: loaded only when Chinese is seen
+
+    for piece in rjieba.cut(run):
+        yield Word(piece, offset, offset + len(piece))
+        offset += len(piece)
+
+
+def sentences(chunks: Iterable[str]) -> Iterator[str]:
+    """The sentences of a stream, each as soon as it is certain to have ended. Joined they give the stream back.
+
+    Where a sentence ends depends on the characters alone, never on how they were cut into chunks.
+    """
+    buffer = ""
+    for chunk in chunks:
+        buffer += chunk
+        while end := _first_end(buffer, is_final=False):
+            yield buffer[:end]
+            buffer = buffer[end:]
+    while buffer:
+        end = _first_end(buffer, is_final=True) or len(buffer)
+        yield buffer[:end]
+        buffer = buffer[end:]
+
+
+def _first_end(text: str, *, is_final: bool) -> int:
+    """Where the first sentence ends (its trailing space belongs to it), or 0 while that cannot be known yet."""
+    num_words, in_title, position = 0, False, 0
+    while position < len(text):
+        character = text[position]
+        if text.startswith(_TITLE_MARK, position):
+            in_title = not in_title
+            position += 2
+            continue
+        if character == "\n":
+            end = _skip(text, position, "\n \t", is_final)
+            return end
+        if not in_title and character in _CJK_END + _LATIN_END:
+            after = position + 1
+            while after < len(text) and text[after] in _CJK_END + _LATIN_END + "…":
+                after += 1
+            while after < len(text) and text[after] in _CLOSERS and not _opens_title(text, after):
+                after += 1
+            if after >= len(text) and not is_final:
+                return 0  # a closing mark or a space may still follow
+            if character in _CJK_END:
+                return _skip(text, after, " ", is_final)
+            if (after >= len(text) or text[after].isspace()) and not _is_abbreviation(text[:position], character):
+                end = _skip(text, after, " \t\n", is_final)
+                if end == 0 and not is_final:
+                    return 0
+                if not (end < len(text) and text[position:after].endswith("...") and text[end].islower()):
+                    return end
+            position = after
+            continue
+        if character.isspace() or _CJK_RE.match(character):
+            num_words += 1
+            if num_words >= MAX_SENTENCE_WORDS and not in_title and character.isspace():
+                return position + 1
+            if num_words >= 3 * MAX_SENTENCE_WORDS and not in_title:
+                return position + 1
+        position += 1
+    return 0
+
+
+def _opens_title(text: str, position: int) -> bool:
+    """Whether the ** here opens a title (a letter follows) rather than closing one; only reached outside titles."""
+    return text.startswith(_TITLE_MARK, position) and text[position + 2 : position + 3].strip() != ""
+
+
+def _skip(text: str, position: int, characters: str, is_final: bool) -> int:
+    """The position after a run of `characters`; 0 when the run reaches the end of a stream that goes on."""
+    while position < len(text) and text[position] in characters:
+        position += 1
+    return position if position < len(text) or is_final else 0
+
+
+def _is_abbreviation(before: str, mark: str) -> bool:
+    if mark != ".":
+        return False
+    last = re.split(r"[\s(“\"*]", before)[-1].lower()
+    return last in _ABBREVIATIONS or bool(re.fullmatch(r"(?:[a-z]\.)*[a-z]", last) and last not in ("i", "a"))
+
+
+def plain(text: str) -> str:
+    """The text without the ** that make titles bold."""
+    return text.replace(_TITLE_MARK, "")
+
+
+def one_line(text: str) -> str:
+    """Text from outside made safe to stand in one line of a prompt: no control characters, no line breaks, no bold marks."""
+    text = unicodedata.normalize("NFC", text)
+    text = "".join(" " if character.isspace() else character for character in text if is_printable(character))
+    return re.sub(r" {2,}", " ", text.replace("*", "").replace("|", "/")).strip()
+
+
+def is_printable(character: str) -> bool:
+    """False for control, format (zero-width, bidi, Unicode tags), surrogate and private-use characters; line breaks and
+    tabs, and the joiners that scripts and emoji need, are kept."""
+    return character in "\n\t\u200c\u200d" or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co", "Cn")
+
+
+def normalise(text: str) -> str:
+    """Text for comparing: NFKC, lower case, accents and punctuation removed, single spaces. "Amélie!" → "amelie"."""
+    decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
+    kept = "".join(character for character in decomposed if not unicodedata.combining(character))
+    return " ".join(re.findall(r"\w+", kept))

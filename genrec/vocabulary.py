@@ -1,0 +1,90 @@
+"""The curated words of the catalogue (tags, moods, kinds, countries) in English and Chinese, and where a text uses them.
+
+The file `assets/catalogue/vocabulary.json` maps each group to {term: {"zh": …, "also": [other ways to say it]}}. Terms are
+English and lower case (countries keep their capitals); the other ways may be in either language.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from genrec.errors import AssetError
+from genrec.schema import Language
+from genrec.text import has_cjk
+
+GROUPS = ("tags", "moods", "kinds", "countries")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A term that a text uses: its group, the English term, and the half-open span of the words that say it."""
+
+    group: str
+    term: str
+    start: int
+    end: int
+
+
+class Vocabulary:
+    """Terms with their Chinese. Unknown terms translate to themselves, so any catalogue can be used."""
+
+    def __init__(self, groups: dict[str, dict[str, dict]]):
+        self._chinese = {term: entry["zh"] for group in GROUPS for term, entry in groups.get(group, {}).items()}
+        self.terms = {group: tuple(groups.get(group, {})) for group in GROUPS}
+        self._english: dict[str, list[tuple[str, str]]] = {}
+        self._han: dict[str, list[tuple[str, str]]] = {}
+        for group in GROUPS:
+            for term, entry in groups.get(group, {}).items():
+                for way in {term, entry["zh"], *entry.get("also", ())}:
+                    table = self._han if has_cjk(way) else self._english
+                    table.setdefault(way.lower(), []).append((group, term))
+        self._english_re = _alternatives(self._english, r"(?<![\w-])(?:{})(?:s|es)?(?![\w])")
+        self._han_re = _alternatives(self._han, "(?:{})")
+
+    @classmethod
+    def load(cls, path: Path) -> Vocabulary:
+        try:
+            return cls(json.loads(path.read_text("utf-8")))
+        except (OSError, ValueError) as error:
+            raise AssetError(f"The vocabulary {path} cannot be read: {error}") from error
+
+    def translate(self, term: str, language: Language) -> str:
+        return self._chinese.get(term, term) if language == "zh" else term
+
+    def with_terms(self, tags: Iterable[str]) -> Vocabulary:
+        """This vocabulary plus the tags of another catalogue, so that its words are found in messages too."""
+        groups: dict[str, dict[str, dict]] = {group: {} for group in GROUPS}
+        for table in (self._english, self._han):
+            for way, owners in table.items():
+                for group, term in owners:
+                    entry = groups[group].setdefault(term, {"zh": self._chinese[term], "also": []})
+                    entry["also"].append(way)
+        for tag in tags:
+            if len(tag) > 1:
+                groups["tags"].setdefault(tag, {"zh": tag, "also": []})
+        return Vocabulary(groups)
+
+    def find(self, text: str) -> list[Found]:
+        """Every term the text uses, longest first match, in order of position; one span may stand for several terms."""
+        found = []
+        lower = text.lower()
+        if len(lower) == len(text):  # a few characters change length in lower case; offsets would shift
+            for pattern, table in ((self._english_re, self._english), (self._han_re, self._han)):
+                for match in pattern.finditer(lower):
+                    way = match.group()
+                    forms = [way] if table is self._han else [way, way.removesuffix("s"), way.removesuffix("es")]
+                    owners = dict.fromkeys(owner for form in forms for owner in table.get(form, ()))
+                    if any(group == "kinds" for group, _ in owners):  # "movies" is a kind before it is anybody's tag
+                        owners = {owner: None for owner in owners if owner[0] == "kinds"}
+                    found.extend(Found(group, term, match.start(), match.end()) for group, term in owners)
+        return sorted(found, key=lambda one: (one.start, one.group))
+
+
+def _alternatives(table: dict[str, list], template: str) -> re.Pattern[str]:
+    ways = sorted(table, key=len, reverse=True)
+    pattern = "|".join(re.escape(way).replace(r"\ ", r"[\s-]") for way in ways) or r"(?!)"
+    return re.compile(template.format(pattern))
