@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -88,7 +88,7 @@ class Assistant:
 
     def reply(
         self, conversation: Conversation, message: str, sampling: Sampling = Sampling(), *, language: Language | None = None, tone: str = "warm"
-    ) -> Iterator[Reply]:
+    ) -> Generator[Reply, None, None]:
         """Snapshots of the reply to a message; the last one has another status than "writing" and carries the new conversation.
 
         Closing the iterator stops the model.
@@ -171,7 +171,7 @@ class Assistant:
         )  # fmt: skip
         return _Prepared(understanding, ranking, candidates, messages)
 
-    def _write(self, state: Reply, message: str, prepared: _Prepared, sampling: Sampling) -> Iterator[Reply]:
+    def _write(self, state: Reply, message: str, prepared: _Prepared, sampling: Sampling) -> Generator[Reply, None, None]:
         """Snapshots while the model writes: sentence by sentence, each checked before it is shown, rewritten if it must not be."""
         shelf = [candidate.item for candidate in prepared.candidates[:NUM_CANDIDATES]]
         rewrites = 0
@@ -182,7 +182,7 @@ class Assistant:
                 messages.append({"role": "assistant", "content": state.text})
             must_rewrite = False
             try:
-                with closing(self.engine.stream(messages, seeded)) as pieces:
+                with closing(self.engine.stream(messages, seeded, [item.title_in(state.language) for item in shelf])) as pieces:
                     for sentence in sentences(_counted(pieces, counter := [state.num_tokens])):
                         state = replace(state, num_tokens=counter[0])
                         checked = self._gate(state, sentence, shelf, message)
@@ -213,7 +213,13 @@ class Assistant:
             return replace(state, withheld=(*state.withheld, Withheld("language", 1.0)))
         about = [mention.item for mention in state.mentions[-1:] if mention.item]
         known = message + " ".join(turn.text for turn in state.conversation.turns)
-        grounded = ground(text, shelf, self.catalogue.titled, language=state.language, known_text=known, about=about)
+        ranked = {candidate.item.id: rank for rank, candidate in enumerate(state.candidates)}
+
+        def find(title: str) -> list[Item]:
+            """Namesakes: those that are candidates first, then the better known."""
+            return sorted(self.catalogue.titled(title), key=lambda item: (ranked.get(item.id, len(ranked)), -item.popularity))
+
+        grounded = ground(text, shelf, find, language=state.language, known_text=known, about=about)
         if grounded.is_false:
             return replace(state, withheld=(*state.withheld, Withheld("fact", 1.0)))
         scores = self._toxicity.score([plain(grounded.text)])[0]

@@ -106,13 +106,15 @@ def _rows(path: Path) -> Iterator[tuple[int, object]]:
         with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
             if suffix == ".csv":
                 csv.field_size_limit(10_000_000)
-                yield from enumerate(csv.DictReader(file), start=2)
+                reader = csv.DictReader(file)
+                for row in reader:
+                    yield reader.line_num, row  # where the row ends: a quoted cell may hold line breaks
                 return
             for line, text in enumerate(file, start=1):
                 if text.strip():
                     try:
                         yield line, json.loads(text)
-                    except ValueError:
+                    except (ValueError, RecursionError):  # nested a hundred thousand deep
                         yield line, text
     except (OSError, csv.Error) as error:
         raise CatalogueError(f"The catalogue {path} cannot be read: {error}") from error

@@ -25,6 +25,7 @@ _BAD_INPUT = 2
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status."""
     _prepare_streams()
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = _parser(arguments)
     args = parser.parse_args(arguments)
@@ -120,6 +121,7 @@ def _sampling(args: argparse.Namespace) -> Sampling:
         ("--top-p", args.top_p, 0 < args.top_p <= 1, "above 0 and at most 1"),
         ("--top-k", args.top_k, args.top_k >= 0, "0 or more"),
         ("--repetition-penalty", args.repetition_penalty, 0.5 <= args.repetition_penalty <= 2, "between 0.5 and 2"),
+        ("--seed", args.seed, args.seed is None or 0 <= args.seed < 2**63, "between 0 and 2**63 - 1"),
         ("--max-new-tokens", args.max_new_tokens, 1 <= args.max_new_tokens <= 4096, "between 1 and 4096"),
     ):
         if not is_good:
@@ -135,7 +137,6 @@ def _language(args: argparse.Namespace) -> Language | None:
 
 
 def _load(args: argparse.Namespace):
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     from genrec.load import load_assistant
 
     assistant = load_assistant(_settings(args))
@@ -219,7 +220,7 @@ def _batch_row(line: str, number: int, name: str) -> tuple[object, list[Turn]]:
 
     try:
         row = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise bad(f"not JSON ({error})") from error
     if not isinstance(row, dict):
         raise bad("not a JSON object")
@@ -334,6 +335,7 @@ def _screen(args: argparse.Namespace) -> int:
     scorer, status = ToxicityScorer.load(ASSETS / "models" / "toxicity"), 0
 
     def show(id: object, text: str) -> None:
+        text = text.encode(errors="replace").decode()  # half a character (a broken byte, a lone surrogate) cannot be scored
         scores = scorer.score([text])[0]
         row = {"id": id, "verdict": verdict(scores), "scores": {label: round(float(score), 4) for label, score in scores.items()}, "normalised": normalise(text)}
         if args.json or args.batch:
@@ -350,10 +352,10 @@ def _screen(args: argparse.Namespace) -> int:
                 continue
             try:
                 row = json.loads(line)
-            except ValueError as error:
-                row = error
+            except (ValueError, RecursionError):
+                row = None
             if not isinstance(row, dict) or not isinstance(row.get("text"), str):
-                print(f'genrec: {args.batch} line {number}: {"not JSON" if isinstance(row, ValueError) else "the field text is missing or not a string"}', file=sys.stderr)
+                print(f'genrec: {args.batch} line {number}: {"not JSON" if row is None else "the field text is missing or not a string"}', file=sys.stderr)
                 status = _BAD_INPUT
                 continue
             show(row.get("id"), row["text"])
@@ -368,6 +370,6 @@ def _open(name: str) -> IO[str]:
     if name == "-":
         return sys.stdin
     try:
-        return Path(name).open(encoding="utf-8", errors="replace")
+        return Path(name).open(encoding="utf-8-sig", errors="replace")
     except OSError as error:
         raise InputError(f"{name} cannot be read: {error.strerror}.") from error

@@ -16,7 +16,8 @@ from genrec.schema import Item, Language, Mention
 from genrec.text import normalise
 
 _BOLD = re.compile(r"\*\*(.+?)\*\*")
-_YEAR = re.compile(r"(?<![\d.,:])(1[5-9]\d\d|20[0-4]\d)(?![\d%]|[.,:]\d)")
+_YEAR = re.compile(r"(?<![\d.,:])(1[5-9]\d\d|20[0-4]\d)(?![\d%]|[.,:]\d)('?s\b|年代)?")
+_YEAR_OF_TITLE = re.compile(r"\*\*(.+?)\*\*(\s*[(（])(\d{4})(?=[)）])")
 _NAME = r"[^\W\d_a-z][\w.'’\-]*(?:\s+(?:(?:de|del|della|la|van|von|der|den|bin|al|of|the|and|y|da|do|dos|le)\s+)*[^\W\d_a-z][\w.'’\-]*)*"
 _BY = re.compile(rf"\b(?:[Bb]y|[Dd]irector|[Aa]uthor|[Aa]rtist|[Cc]reator)\s+({_NAME})")
 _BY_ZH = re.compile(r"(?:作者|导演|创作者|歌手|出品)(?:是|：)([\u3400-\u9fff·A-Za-z .]{2,24}?)(?=[，。！？；、]|$)")
@@ -55,6 +56,8 @@ def ground(
     text = "".join(pieces)
     items = [mention.item for mention in mentions if mention.item]
     subjects = items or list(about)
+    own_year = {mention.title: str(mention.item.year) for mention in mentions if mention.item and mention.item.year is not None}
+    text = _YEAR_OF_TITLE.sub(lambda match: _with_year(match, own_year.get(match.group(1), match.group(3)), known_text), text)
     fixed, is_false = _check_years(text, subjects, shelf, known_text)
     if not is_false:
         fixed, is_false = _check_makers(fixed, subjects, shelf, known_text, language)
@@ -79,11 +82,22 @@ def _match(title: str, shelf: Sequence[Item], find: Callable[[str], Sequence[Ite
     return None, title
 
 
+def _with_year(match: re.Match[str], own: str, known_text: str) -> str:
+    """A title and the year in brackets after it, which must be its own: of two items in a sentence neither may lend the other its year."""
+    year = match.group(3) if match.group(3) in known_text else own
+    return f"**{match.group(1)}**{match.group(2)}{year}"
+
+
 def _check_years(text: str, subjects: list[Item], shelf: Sequence[Item], known_text: str) -> tuple[str, bool]:
     allowed = {str(item.year) for item in subjects if item.year is not None}
     quoted = known_text + " ".join(part for item in shelf for part in (item.title, item.title_zh, item.pitch, item.pitch_zh))
     allowed |= set(re.findall(r"\d{4}", quoted))
-    wrong = [match for match in _YEAR.finditer(text) if match.group(1) not in allowed and not _is_in_title(text, match.start())]
+    decades = {year[:3] + "0" for year in allowed}
+    wrong = [
+        match
+        for match in _YEAR.finditer(text)
+        if match.group(1) not in allowed and not (match.group(2) and match.group(1) in decades) and not _is_in_title(text, match.start())
+    ]
     if not wrong:
         return text, False
     years = {item.year for item in subjects}
@@ -91,7 +105,7 @@ def _check_years(text: str, subjects: list[Item], shelf: Sequence[Item], known_t
         return text, True
     right = str(years.pop())
     for match in reversed(wrong):
-        text = text[: match.start()] + right + text[match.end() :]
+        text = text[: match.start(1)] + (right[:3] + "0" if match.group(2) else right) + text[match.end(1) :]
     return text, False
 
 

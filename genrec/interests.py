@@ -21,13 +21,14 @@ _MAX_PHRASE_WORDS = 9
 _MAX_PHRASE_HAN = 16
 _WORKS = ("film", "series", "book", "album", "game")  # naming one of these means "such as this one", not "give me this"
 
-_CLAUSE = re.compile(r"\s*[(（]\d{4}[)）]|(?:[!?;:,\n。！？；：，、()（）]|\.(?!\d))+|(?<!anything)(?<!nothing)\s+but\s+|\s+(?:though|although|except for|except|because|so that|which|and also)\s+|但是|但|不过|而且|因为|(?=anything but)|(?=除了)", re.IGNORECASE)
+_CLAUSE = re.compile(r"\s*[(（]\d{4}[)）]|(?:[!?;:,\n。！？；：，、()（）]|\.(?!\d))+|(?<!anything)(?<!nothing)\s+but\s+|\s+(?:though|although|except for|except|because|so that|which|and also)\s+|但是|但|不过|而且|因为|(?=anything but)|\s+(?=that (?:isn'?t|is not|aren'?t|are not|doesn'?t))|\s+(?=without\b)|\s+(?=(?:with|and) no\b)|(?<!why)\s+(?=not\s)|(?=除了)", re.IGNORECASE)
+_CONTRAST = re.compile(r"\b(?:but|though|although)\b|但是?|不过", re.IGNORECASE)  # what follows is liked unless it says no itself
 _NEGATIVE = re.compile(
-    r"\b(?:not|no|without|don'?t|doesn'?t|hate|dislike|avoid|nothing|never|except|anything but|isn'?t|aren'?t|tired of|sick of|can'?t stand|less)\b"
+    r"\b(?:not|no|without|don'?t|doesn'?t|didn'?t|hate[ds]?|dislike[ds]?|avoid(?:ed)?|nothing|never|except|anything but|isn'?t|aren'?t|wasn'?t|tired of|sick of|(?:can|could)(?:'?t|not) stand|less)\b"
     r"|不要|不想|不喜欢|不爱|不看|不吃|不能吃|讨厌|别|除了|受不了|不含|没兴趣",
     re.IGNORECASE,
 )
-_NOT_NEGATIVE = re.compile(r"\b(?:why not|are you looking for|do you like|not only|can'?t get enough|no problem|no idea|don'?t mind|don'?t know|nothing like a|not sure)\b|不错|不知道|不确定|别的", re.IGNORECASE)
+_NOT_NEGATIVE = re.compile(r"\b(?:why not|are you looking for|do you like|not only|can'?t get enough|no problem|no idea|do not mind|(?:don|didn)'?t (?:mind|know)|nothing like a|not sure)\b|不错|不知道|不确定|别的", re.IGNORECASE)
 _TRIGGER = re.compile(
     r"\b(?:lik(?:e|ed)|love[ds]?|enjoy(?:ed)?|want(?:ed)?|need|prefer|looking for|look for|search(?:ing)? for|interested in|into|in the mood for|fan of|fond of|adore|crav(?:e|ing)|"
     r"recommend|suggest|find|show me|give me|feel like|something|anything)\b"
@@ -35,11 +36,11 @@ _TRIGGER = re.compile(
     re.IGNORECASE,
 )
 _FILLER_EN = re.compile(
-    r"^(?:hi|hello|hey|good (?:morning|evening|afternoon)|there|thanks|thank you|ok(?:ay)?|well|so|oh|yes|yeah|please|maybe|also|really|actually|just|currently|mostly|usually|generally|"
+    r"^(?:can'?t get enough of|hi|hello|hey|good (?:morning|evening|afternoon)|there|thanks|thank you|ok(?:ay)?|well|so|oh|yes|yeah|please|maybe|also|really|actually|just|currently|mostly|usually|generally|"
     r"i'?m|i am|im|i'?ve|i have|been|i'?d|i would|i|we'?re|we are|we'?d|we|my friend|my wife|my husband|am|was|were|it'?s|it is|do you have|do you know|are there|is there|"
     r"can|could|would|will|you|help|me|us|to|lik(?:e|ed)|love[ds]?|enjoy(?:ed)?|want(?:ed)?|need|prefer|looking|look|searching|search|for|interested|in|into|the mood|a (?:big |huge )?fan|lots|of|fond|"
     r"adore|crav(?:e|ing)|recommend(?:ation)?s?|suggest(?:ion)?s?|find|show|give|tell|get|feel|know|about|some|any|a|an|the|good one|and|or|with|what|which|watch(?:ing)?|see|seeing|read(?:ing)?|listen(?:ing)?|"
-    r"play(?:ing)?|try(?:ing)?|that is|that'?s|that are|one|stuff|kind of|sort of|mainly|especially|perhaps|probably|possibly|mine|how|let'?s|add|few|couple|kinda|more|other|another|really|too|very much|not|no|without|don'?t|doesn'?t|hate|dislike|avoid|nothing|never|except|anything|but|isn'?t|aren'?t|"
+    r"play(?:ing)?|try(?:ing)?|that is|that'?s|that are|one|stuff|kind of|sort of|mainly|especially|perhaps|probably|possibly|mine|how|let'?s|add|few|couple|kinda|more|other|another|really|too|very much|not|no|without|don'?t|doesn'?t|didn'?t|hate[ds]?|dislike[ds]?|avoid(?:ed)?|nothing|never|except|anything|but|isn'?t|aren'?t|rather|"
     r"tired|sick|can'?t stand|less|be|have|has)\b[\s']*",
     re.IGNORECASE,
 )
@@ -48,28 +49,33 @@ _FILLER_ZH = re.compile(
     r"^(?:你好|您好|嗨|哈喽|请问|请|麻烦|劳驾|谢谢|那|嗯|好的|最近|今天|今晚|现在|周末|能不能|能|可不可以|可以|帮忙|帮|给|我们|我|咱们|你|您|特别|非常|很|最|也|都|就|还|再|比较|想要|想|要|喜欢|爱|推荐|介绍|寻找|找|看|听|读|吃|玩|去|学|买|来|"
     r"有没有|有什么|有|什么|一些|一点|一个|一部|一本|一张|一家|一款|一道|几部|几本|几个|个|些|点|部|本|家|不要|不想|不喜欢|不爱|不看|不吃|不能吃|讨厌|别|除了|受不了|不含|求|是|的|和|跟|一下|最好|希望|外出|需要|为|他|她)"
 )
-_TAIL_ZH = re.compile(r"(?:吗|呢|呗|吧|啊|呀|哦|谢谢|多谢|推荐一下|推荐|有吗|可以吗|好吗|行吗|怎么样|之类的|什么的|以外|之外|了|看看|听听|玩玩|尝尝|呗)$")
-_EMPTY = frozenset("it that this them those these one ones something anything thing things stuff movie movies film films show shows book books music song songs good nice great any some kind kinds more other others else".split())
-_EMPTY_ZH = frozenset("这个 那个 这些 那些 别的 其他 东西 电影 片子 书 音乐 歌 游戏 地方 景点 菜 课程 活动 剧 好看 好听 好吃 好玩".split())
+_TAIL_ZH = re.compile(r"(?:吗|呢|呗|吧|啊|呀|哦|谢谢|多谢|推荐一下|推荐|有吗|可以吗|好吗|行吗|怎么样|之类的|什么的|以外|之外|都可以|都行|了|看看|听听|玩玩|尝尝|呗)$")
+_EMPTY = frozenset(
+    ("it that this them those these one ones something anything thing things stuff movie movies "
+    "film films show shows book books music song songs good nice great any some kind kinds more "
+    "other others else").split()
+)
+_EMPTY_ZH = frozenset(
+    ("这个 那个 这些 那些 别的 其他 东西 电影 片子 书 音乐 歌 游戏 地方 景点 菜 课程 "
+    "活动 剧 好看 好听 好吃 好玩").split()
+)
 
-_INTENTS: Sequence[tuple[Intent, re.Pattern[str]]] = tuple(
-    (intent, re.compile(pattern, re.IGNORECASE))
-    for intent, pattern in (
-        ("why", r"^why\b(?! not)|\bwhy (?:this|that|did you|do you|would|is it|these)\b|为什么|为啥|咋想到|凭什么"),
-        ("maker", r"\bwho (?:made|directed|wrote|is the (?:director|author|artist|maker)|created|designed|sings|teaches|is it by)\b|谁(?:拍|写|唱|做|导|演|设计|出|教)|(?:导演|作者|歌手|主唱)是谁|哪年的|什么时候(?:出|上映)|\bwhen (?:was|did) (?:it|this|that)\b"),
-        ("compare", r"\bcompare\b|\bversus\b|\bvs\b|\bdifference between\b|\bwhich (?:of the two|one is better|is better)\b|对比|比较一下|哪个(?:更)?好|有什么区别"),
-        ("about", r"\btell me (?:more|about)\b|\bmore about\b|\bwhat(?:'s| is) (?:it|that|this|the \w+) (?:about|like)\b|\bmore (?:details|info)|\bdescribe\b|讲讲|说说|介绍一下|详细|讲的(?:是)?什么|多说"),
-        ("reject", r"\b(?:seen|read|heard|played|watched|tried|own|know) (?:it|that|this|those|them|both|all)\b|\b(?:already|have) (?:seen|read|heard|played|watched|own|tried)\b|\bnot (?:that|this|those)(?: one)?s?\b|\bsomething else\b|\banother(?: one)?\b|\bdon'?t like (?:it|that|this|them|those)\b|\bnext\b$|看过|听过|读过|玩过|去过|吃过|换一个|换个|换一部|不要这个|不喜欢这|别的"),
-        ("more", r"\bmore like (?:this|that|it|these)\b|\bsimilar\b|\bmore of (?:this|that|the same)\b|^more\b|再来|类似|差不多的|还有吗|同类"),
-        ("thanks", r"^(?:ok(?:ay)?[,!. ]*)?(?:thanks|thank you|thx|cheers|perfect|great)[\w ,!.]{0,24}$|^(?:好的?[,， ]*)?(?:谢谢|多谢|感谢)"),
-        ("greeting", r"^(?:hi|hello|hey|yo|good (?:morning|evening|afternoon))(?: there)?[!. ,]*$|^(?:你好|您好|嗨|哈喽|在吗)[!！。~ ]*$"),
-    )
+_ASKS: tuple[tuple[Intent, str], ...] = (
+    ("why", r"^why\b(?! not)|\bwhy (?:this|that|did you|do you|would|is it|these)\b|为什么|为啥|咋想到|凭什么"),
+    ("maker", r"\bwho (?:made|directed|wrote|is the (?:director|author|artist|maker)|created|designed|sings|teaches|is it by)\b|谁(?:拍|写|唱|做|导|演|设计|出|教)|(?:导演|作者|歌手|主唱)是谁|哪年的|什么时候(?:出|上映)|\bwhen (?:was|did) (?:it|this|that)\b"),
+    ("compare", r"\bcompare\b|\bversus\b|\bvs\b|\bdifference between\b|\bwhich (?:of the two|one is better|is better)\b|对比|比较一下|哪个(?:更)?好|有什么区别"),
+    ("about", r"\btell me (?:more|about)\b|\bmore about\b|\bwhat(?:'s| is) (?:it|that|this|the \w+) (?:about|like)\b|\bmore (?:details|info)|\bdescribe\b|讲讲|说说|介绍一下|详细|讲的(?:是)?什么|多说"),
+    ("reject", r"\b(?:seen|read|heard|played|watched|tried|own|know) (?:it|that|this|those|them|both|all)\b|\b(?:already|have) (?:seen|read|heard|played|watched|own|tried)\b|\bnot (?:that|this|those)(?: one)?s?\b|\bsomething else\b|\banother(?: one)?\b|\bdon'?t like (?:it|that|this|them|those)\b|\bnext\b$|看过|听过|读过|玩过|去过|吃过|换一个|换个|换一部|不要这个|不喜欢这|别的"),
+    ("more", r"\bmore like (?:this|that|it|these)\b|\bsimilar\b|\bmore of (?:this|that|the same)\b|^more\b|再来|类似|差不多的|还有吗|同类"),
+    ("thanks", r"^(?:ok(?:ay)?[,!. ]*)?(?:thanks|thank you|thx|cheers|perfect|great)[\w ,!.]{0,24}$|^(?:好的?[,， ]*)?(?:谢谢|多谢|感谢)"),
+    ("greeting", r"^(?:hi|hello|hey|yo|good (?:morning|evening|afternoon))(?: there)?[!. ,]*$|^(?:你好|您好|嗨|哈喽|在吗)[!！。~ ]*$"),
 )  # fmt: skip
+_INTENTS = tuple((intent, re.compile(pattern, re.IGNORECASE)) for intent, pattern in _ASKS)
 _TO_US = re.compile(r"\b(?:are|do|did|have) you (?:look|lik|want|prefer|think|enjoy|see|watch)", re.IGNORECASE)  # a question to us tells nothing of him
 _DECADE = re.compile(r"(?:(?:19|20)(\d0)|\b(\d0))'?s\b|(\d0)年代", re.IGNORECASE)
 _YEARS = re.compile(r"\b(before|after|since|until|from|older than|newer than)\s+((?:19|20)\d\d)\b|((?:19|20)\d\d)年?(以前|之前|以后|之后)", re.IGNORECASE)
 _LIMIT = re.compile(
-    r"\b(?:under|less than|at most|no more than|shorter than|max(?:imum)?|within)\s+(\d+(?:\.\d+)?|one|two|three|an?)\s*(hours?|minutes?|mins?|pages?|h)\b|(\d+(?:\.\d+)?|[一两三半])个?(小时|分钟|页)(?:以内|之内|以下)",
+    r"\b(?:under|less than|at most|no more than|shorter than|max(?:imum)?|within)\s+(\d+(?:\.\d+)?|one|two|three|an?)\s*(hours?|minutes?|mins?|pages?|h)\b|(\d+(?:\.\d+)?|[一两三半])个?(小时|分钟|页)(?:以内|之内|以下|内|能|就能|可以做|搞定)",
     re.IGNORECASE,
 )
 _PLAYERS = re.compile(r"\b(?:for |with )?(\d|two|three|four|five|six)[\s-]*(?:players?|people|of us)\b|([两二三四五六\d])个?人(?:玩)?", re.IGNORECASE)
@@ -95,7 +101,7 @@ def understand(message: str, profile: Profile, *, vocabulary: Vocabulary, by_tit
     found = [one for one in vocabulary.find(message) if not any(start <= one.start < end for _, start, end in named_spans)]
     constraints = _constraints(message, turn)
     interests = _interests(message, found, [(start, end) for _, start, end in named_spans], constraints, turn)
-    intent = next((intent for intent, pattern in _INTENTS if pattern.search(message.strip())), "none")
+    intent: Intent = next((asked for asked, pattern in _INTENTS if pattern.search(message.strip())), "none")
     has_wish = bool(interests or constraints or named)
     if intent == "none" or intent in ("greeting", "thanks") and has_wish:
         intent = "recommend"
@@ -144,11 +150,16 @@ def named_items(message: str, by_title: Mapping[str, tuple[Item, ...]]) -> list[
             year = _YEAR_AFTER.match(message, end)
             if year and len(items) > 1:
                 items = tuple(item for item in items if item.year == int(year.group(1))) or items
-            found.append((max(items, key=lambda item: item.popularity), start, end))
+            found.append((max(items, key=_prominence), start, end))
             position = last - 1
             break
         position += 1
     return found
+
+
+def _prominence(item: Item) -> tuple[float, int]:
+    """Which of two namesakes is meant: the better known, and of equals the film before the book before the album."""
+    return item.popularity, -_WORKS.index(item.kind) if item.kind in _WORKS else -len(_WORKS)
 
 
 def _is_marked(message: str, start: int, end: int, num_words: int) -> bool:
@@ -167,14 +178,15 @@ def _is_marked(message: str, start: int, end: int, num_words: int) -> bool:
 def _interests(message: str, found: list[Found], taken: list[tuple[int, int]], constraints: list[Constraint], turn: int) -> list[Interest]:
     interests: list[Interest] = []
     has_trigger, is_like, start = False, True, 0
-    bounds = [match for match in _CLAUSE.finditer(message)]
+    joint = ""  # what stands before the clause
+    bounds = list(_CLAUSE.finditer(message))
     ends = [match.start() for match in bounds] + [len(message)]
     nexts = [match.end() for match in bounds] + [len(message)]
     for end, following in zip(ends, nexts, strict=True):
         clause = message[start:end]
         is_negative = bool(_NEGATIVE.search(_NOT_NEGATIVE.sub(lambda match: " " * len(match.group()), clause)))
         has_own_trigger = bool(_TRIGGER.search(clause))
-        if has_own_trigger or is_negative or len(words(clause)) > 5:
+        if has_own_trigger or is_negative or len(words(clause)) > 5 or _CONTRAST.search(joint):
             is_like = not is_negative
         has_trigger = has_own_trigger or is_negative or (has_trigger and len(words(clause)) <= 5)
         if not any(start <= low < end for low, _ in taken) and not _TO_US.search(clause):
@@ -184,7 +196,7 @@ def _interests(message: str, found: list[Found], taken: list[tuple[int, int]], c
                 text = message[low:high]
                 if (tags or (has_trigger and is_like and not re.search(r"\d", text))) and not _is_empty(text):
                     interests.append(Interest(text, is_like, tags, low, high, turn))
-        start = following
+        joint, start = message[end:following], following
     return interests
 
 
@@ -222,7 +234,7 @@ def _phrases(message: str, start: int, end: int, found: list[Found], constraints
 def _is_phrase(text: str) -> bool:
     num_han = sum(has_cjk(character) for character in text)
     num_letters = sum(character.isalpha() for character in text)
-    return 2 <= num_letters and num_han <= _MAX_PHRASE_HAN and len(text.split()) <= _MAX_PHRASE_WORDS and len(text) <= 80
+    return num_letters >= 2 and num_han <= _MAX_PHRASE_HAN and len(text.split()) <= _MAX_PHRASE_WORDS and len(text) <= 80
 
 
 def _is_empty(text: str) -> bool:

@@ -14,7 +14,10 @@ from genrec.text import has_cjk, words
 
 _MIN_WORDS = 8
 _CONFIDENT = 0.9
-_ENGLISH = frozenset("the a an i me my you is are was it to of in on for and or with like love want looking please that this some any can do not".split())
+_ENGLISH = frozenset(
+    "the a an i me my you is are was it to of in on for and or "
+    "with like love want looking please that this some any can do not".split()
+)
 _KANA = range(0x3040, 0x3100)
 _HANGUL = range(0xAC00, 0xD7A4)
 _lock = threading.Lock()  # langdetect's factory is filled on first use

@@ -31,8 +31,10 @@ def load_assistant(settings: Settings, *, assets: Path = ASSETS, on_step: Callab
     """
     from genrec.assistant import Assistant
     from genrec.catalogue import read_catalogue
+    from genrec.engines import stop_telemetry
     from genrec.vocabulary import Vocabulary
 
+    stop_telemetry()
     notices: list[str] = []
     on_step("catalogue")
     vocabulary = Vocabulary.load(assets / "catalogue" / "vocabulary.json")
@@ -45,7 +47,7 @@ def load_assistant(settings: Settings, *, assets: Path = ASSETS, on_step: Callab
     on_step("filter")
     toxicity = _load_toxicity(settings, assets, notices)
     on_step("encoder")
-    retriever = _load_retriever(settings, assets, catalogue, vocabulary)
+    retriever = _load_retriever(settings, assets, catalogue, vocabulary, notices)
     on_step("model")
     engine = _load_engine(settings, assets, notices)
     store = _open_store(settings, notices)
@@ -85,23 +87,30 @@ def _load_toxicity(settings: Settings, assets: Path, notices: list[str]):
     if name == "bundled":
         check_asset(assets / "models" / "toxicity")
         return ToxicityScorer.load(assets / "models" / "toxicity")
-    if name not in ("original", "unbiased", "multilingual"):
+    if name != "original" and name != "unbiased" and name != "multilingual":
         raise SettingsError(f"GENREC_TOXICITY must be bundled, original, unbiased or multilingual, but is {name!r}.")
     if not is_hub_reachable():
         notices.append(f"The toxicity model {name!r} cannot be fetched here; the bundled one serves.")
         check_asset(assets / "models" / "toxicity")
         return ToxicityScorer.load(assets / "models" / "toxicity")
-    return ToxicityScorer.published(name)
+    return ToxicityScorer.published(name)  # type: ignore[arg-type]
 
 
-def _load_retriever(settings: Settings, assets: Path, catalogue, vocabulary):
+def _load_retriever(settings: Settings, assets: Path, catalogue, vocabulary, notices: list[str]):
     from genrec.retrieval import Retriever, SentenceEncoder
 
-    if settings.encoder == "bundled":
-        check_asset(assets / "models" / "encoder")
-        return Retriever(catalogue, SentenceEncoder.load(assets / "models" / "encoder"), vocabulary)
-    is_local = Path(settings.encoder).is_dir()
-    return Retriever(catalogue, SentenceEncoder.load(settings.encoder, is_local_only=is_local), vocabulary)
+    name = settings.encoder
+    if name != "bundled":
+        is_folder = Path(name).is_dir()
+        is_reachable = not is_folder and is_hub_reachable()
+        try:
+            return Retriever(catalogue, SentenceEncoder.load(name, is_local_only=not is_reachable), vocabulary)
+        except AssetError:
+            if is_folder or is_reachable:
+                raise
+        notices.append(f"The encoder {name} is not on this machine, and the model hub cannot be reached; the bundled one serves.")
+    check_asset(assets / "models" / "encoder")
+    return Retriever(catalogue, SentenceEncoder.load(assets / "models" / "encoder"), vocabulary)
 
 
 def _load_engine(settings: Settings, assets: Path, notices: list[str]):

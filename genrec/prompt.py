@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from genrec.schema import Candidate, Interest, Item, Language, Profile, Turn
+from genrec.text import one_line, second_person
 from genrec.vocabulary import Vocabulary
 
 NUM_CANDIDATES = 3  # on the shelf that the model reads
@@ -103,7 +104,7 @@ def facts_text(
     if profile.dislikes:
         lines.append(words["avoid"] + words["join"].join(_texts(profile.dislikes)))
     if note:
-        lines.append(words["note"] + note)
+        lines.append(words["note"] + note.replace("\n", " "))
     for number, candidate in enumerate(candidates, start=1):
         lines.append(f"{number}. {candidate_line(candidate, language, vocabulary, with_pitch=number <= num_pitches)}")
     return "\n".join(lines)
@@ -111,7 +112,7 @@ def facts_text(
 
 def _texts(interests: Sequence[Interest]) -> list[str]:
     """The visitor's latest wishes, one line's worth."""
-    return list(dict.fromkeys(interest.text.replace("\n", " ") for interest in interests))[-MAX_WISHES:]
+    return list(dict.fromkeys(second_person(one_line(interest.text)) for interest in interests))[-MAX_WISHES:]
 
 
 def candidate_line(candidate: Candidate, language: Language, vocabulary: Vocabulary, *, with_pitch: bool = True) -> str:
@@ -128,7 +129,7 @@ def candidate_line(candidate: Candidate, language: Language, vocabulary: Vocabul
         length(item, language),
         comma.join(vocabulary.translate(tag, language) for tag in item.tags[:5]),
         comma.join(vocabulary.translate(mood, language) for mood in item.moods[:2]),
-        words["fits"] + comma.join(candidate.fits[:2]) if candidate.fits else "",
+        words["fits"] + comma.join(second_person(wish) for wish in candidate.fits[:2]) if candidate.fits else "",
         pitch if with_pitch else "",
     ]
     return " | ".join(part for part in parts if part)

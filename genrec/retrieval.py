@@ -10,20 +10,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from genrec.catalogue import Catalogue
 from genrec.errors import AssetError
 from genrec.schema import Candidate, Constraint, Interest, Item, Language, Profile
 from genrec.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from genrec.catalogue import Catalogue
 
 NUM_RANKED = 20
 _WEIGHTS = {"meaning": 2.0, "interests": 3.0, "likeness": 2.0, "kind": 1.5, "popularity": 0.25}
 _DECAY = 0.6  # an interest of the turn before counts this much
 _DISLIKE = 3.0  # taken off for each disliked tag
 _REPEAT = 0.35  # weight of likeness to what is already chosen (maximal marginal relevance)
+_UNANSWERED = 1.5  # premium for the first item that answers a wish
 _FITS_MEANING = 0.45  # cosine at which a wish without known tags counts as answered
 _MINUTES = ("runtime_min", "episode_min", "duration_min", "minutes", "hours")
 
@@ -76,6 +79,7 @@ class Retriever:
         self._row = {item.id: row for row, item in enumerate(self._items)}
         self._vectors = encoder.encode([item_text(item, vocabulary) for item in self._items])  # (num_items, dim)
         self._terms = [_terms(item) for item in self._items]
+        self._moods = frozenset(vocabulary.terms["moods"])
         self._popularity = np.array([(item.popularity - 1) / 4 for item in self._items], np.float32)
         self._kinds = np.array([item.kind for item in self._items])
 
@@ -94,19 +98,22 @@ class Retriever:
         return Ranking(tuple(candidates), relaxed, unanswered)
 
     def _allowed(self, profile: Profile) -> tuple[np.ndarray, str]:
-        """Which items may come at all (num_items,), and the constraint that was dropped to leave any."""
+        """Which items may come at all (num_items,), and the words of the constraints that were dropped to leave any."""
         gone = {*profile.shown, *profile.seen, *profile.disliked, *profile.liked}
         allowed = np.array([item.id not in gone for item in self._items])
         if profile.kinds:
             of_kind = allowed & np.isin(self._kinds, profile.kinds)
             allowed = of_kind if of_kind.any() else allowed
-        constraints, relaxed = list(profile.constraints), ""
+        unwanted = {tag for interest in profile.dislikes for tag in interest.tags}
+        without = allowed & np.array([not unwanted & terms for terms in self._terms])
+        allowed = without if without.any() else allowed
+        constraints, dropped = list(profile.constraints), dict[str, None]()
         while constraints:
             meets = np.array([all(is_met(item, constraint) for constraint in constraints) for item in self._items])
             if (allowed & meets).any():
-                return allowed & meets, relaxed
-            relaxed = constraints.pop().text
-        return allowed, relaxed
+                return allowed & meets, "; ".join(reversed(dropped))
+            dropped[constraints.pop().text] = None
+        return allowed, "; ".join(reversed(dropped))
 
     def _parts(self, profile: Profile, message: str, turn: int) -> dict[str, np.ndarray]:
         """What the score is made of, each (num_items,)."""
@@ -135,19 +142,20 @@ class Retriever:
         premium for a wish of this turn that nothing chosen answers yet."""
         pool = [int(row) for row in np.argsort(-score)[: 5 * count] if np.isfinite(score[row])]
         wishes = [interest for interest in profile.likes if interest.turn == turn]
+        if len(wishes) < 2:
+            wishes = []  # the score already favours what answers the only wish
         chosen: list[int] = []
-        answered: set[str] = set()
         while pool and len(chosen) < count:
-            def value(row: int) -> float:
-                nearest = max((float(self._vectors[row] @ self._vectors[other]) for other in chosen[:6]), default=0.0)
-                is_new = any(wish.text not in answered and self._answers(row, wish) for wish in wishes)
-                return float(score[row]) - _REPEAT * nearest + (1.5 if is_new and len(wishes) > 1 else 0.0)
-
-            best = max(pool, key=value)
+            best = max(pool, key=lambda row: float(score[row]) + self._novelty(row, chosen[:6], wishes))
             pool.remove(best)
             chosen.append(best)
-            answered |= {wish.text for wish in wishes if self._answers(best, wish)}
+            wishes = [wish for wish in wishes if not self._answers(best, wish)]
         return chosen
+
+    def _novelty(self, row: int, chosen: Sequence[int], unanswered: Sequence[Interest]) -> float:
+        """What a row adds to those chosen: less for likeness to one of them, more for a wish that none of them answers."""
+        nearest = max((float(self._vectors[row] @ self._vectors[other]) for other in chosen), default=0.0)
+        return _UNANSWERED * any(self._answers(row, wish) for wish in unanswered) - _REPEAT * nearest
 
     def _fits(self, row: int, profile: Profile, turn: int) -> tuple[str, ...]:
         """The wishes that the item answers, in the visitor's words, those of this turn first."""
@@ -155,8 +163,12 @@ class Retriever:
         return tuple(dict.fromkeys(wish.text for wish in wishes if self._answers(row, wish)))[:2]
 
     def _answers(self, row: int, wish: Interest) -> bool:
+        """Whether an item answers a wish: by its topics, two of three of them at least; a mood alone decides only where no topic is named."""
+        topics = set(wish.tags) - self._moods
+        if topics:
+            return len(topics & self._terms[row]) * 3 >= len(topics) * 2
         if wish.tags:
-            return len(set(wish.tags) & self._terms[row]) * 2 >= len(wish.tags)
+            return bool(set(wish.tags) & self._terms[row])
         return float(self._vectors[row] @ self._encoder.encode([wish.text])[0]) >= _FITS_MEANING
 
 
@@ -180,14 +192,15 @@ def is_met(item: Item, constraint: Constraint) -> bool:
     return value <= constraint.value if constraint.op == "<=" else value >= constraint.value
 
 
-def item_text(item: Item, vocabulary: Vocabulary) -> str:
-    """What the encoder reads of an item: its facts in both languages."""
-
-    def say(terms: Sequence[str], language: Language) -> str:
-        return ", ".join(vocabulary.translate(term, language) for term in terms)
-
-    english = f"{item.title}. {item.kind}. {item.creator}. {say(item.tags, 'en')}. {say(item.moods, 'en')}. {item.pitch}"
-    return f"{english} {item.title_zh} {say(item.tags, 'zh')} {item.pitch_zh}".strip()
+def item_text(item: Item, vocabulary: Vocabulary, *, languages: Sequence[Language] = ("en", "zh")) -> str:
+    """What the encoder reads of an item, English first and then Chinese; the encoder was trained on just this."""
+    parts = []
+    if "en" in languages:
+        parts.append(f"{item.title}. {item.kind}. {item.creator}. {', '.join(item.tags)}. {', '.join(item.moods)}. {item.pitch}")
+    if "zh" in languages:
+        tags = ", ".join(vocabulary.translate(tag, "zh") for tag in item.tags)
+        parts.append(f"{item.title_zh}. {tags}. {item.pitch_zh}")
+    return " ".join(parts)
 
 
 def _terms(item: Item) -> frozenset[str]:

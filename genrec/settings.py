@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 from genrec.errors import SettingsError
 
@@ -29,7 +30,7 @@ class Settings:
     queue_size: int = 64
     concurrency: int = 8
 
-    def with_options(self, **options: object) -> Settings:
+    def with_options(self, **options: Any) -> Settings:
         """These settings with every option that is not None or empty put in its place."""
         return replace(self, **{name: value for name, value in options.items() if value not in (None, "")})
 
@@ -47,7 +48,7 @@ def from_env(environ: Mapping[str, str]) -> Settings:
         if not text:
             continue
         if field.type == "int":
-            if not text.isdigit():
+            if not text.isdecimal():
                 raise SettingsError(f"{name} must be a whole number, but is {text!r}.")
             values[field.name] = int(text)
         else:

@@ -18,10 +18,12 @@ _CJK_END = "。！？；"
 _LATIN_END = ".!?"
 _CLOSERS = "\"'”’)]）】」』》*"
 _ABBREVIATIONS = frozenset(
-    "mr mrs ms dr prof st sr jr vs vol no nos mt ft fig eds inc ltd co corp etc e.g i.e cf approx feat gen col u.s u.k a.m p.m".split()
+    "mr mrs ms dr prof st sr jr vs vol no nos mt ft "
+    "fig eds inc ltd co corp etc e.g i.e cf approx feat gen col u.s u.k a.m p.m".split()
 )
 _WORD_RE = re.compile(rf"[{_CJK}]+|\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’\-][^\W\d_]+)*")
 _TITLE_MARK = "**"
+_MAX_TITLE = 120  # characters; a ** that is not closed by then opened no title, and must not hold the rest back
 
 
 def has_cjk(text: str) -> bool:
@@ -30,7 +32,7 @@ def has_cjk(text: str) -> bool:
 
 def words(text: str) -> list[Word]:
     """The words of a text in order, with half-open character spans; Chinese runs are segmented, punctuation is left out."""
-    found = []
+    found: list[Word] = []
     for match in _WORD_RE.finditer(text):
         if has_cjk(match.group()):
             found.extend(_chinese_words(match.group(), match.start()))
@@ -66,13 +68,15 @@ def sentences(chunks: Iterable[str]) -> Iterator[str]:
 
 def _first_end(text: str, *, is_final: bool) -> int:
     """Where the first sentence ends (its trailing space belongs to it), or 0 while that cannot be known yet."""
-    num_words, in_title, position = 0, False, 0
+    num_words, in_title, position, opened = 0, False, 0, 0
     while position < len(text):
         character = text[position]
         if text.startswith(_TITLE_MARK, position):
-            in_title = not in_title
+            in_title, opened = not in_title, position
             position += 2
             continue
+        if in_title and position - opened > _MAX_TITLE:
+            in_title = False
         if character == "\n":
             end = _skip(text, position, "\n \t", is_final)
             return end
@@ -139,6 +143,22 @@ def is_printable(character: str) -> bool:
     """False for control, format (zero-width, bidi, Unicode tags), surrogate and private-use characters; line breaks and
     tabs, and the joiners that scripts and emoji need, are kept."""
     return character in "\n\t\u200c\u200d" or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co", "Cn")
+
+
+_SECOND_PERSON = {
+    "i": "you", "me": "you", "my": "your", "mine": "yours", "myself": "yourself", "i'm": "you're", "i’m": "you're", "i've": "you've",
+    "i'd": "you'd", "i'll": "you'll", "am": "are", "we": "you", "us": "you", "our": "your", "我": "你", "咱": "你",
+}  # fmt: skip
+
+
+def second_person(text: str) -> str:
+    """A visitor's phrase as it is said back to him: "films for my daughter" → "films for your daughter"."""
+    return re.sub(
+        r"\b(?:i['’]m|i've|i'd|i'll|i|me|mine|myself|my|am|we|us|our)\b|我|咱",
+        lambda match: _SECOND_PERSON[match.group().lower()],
+        text,
+        flags=re.IGNORECASE,
+    )
 
 
 def normalise(text: str) -> str:

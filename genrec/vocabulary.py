@@ -70,7 +70,7 @@ class Vocabulary:
 
     def find(self, text: str) -> list[Found]:
         """Every term the text uses, longest first match, in order of position; one span may stand for several terms."""
-        found = []
+        found: list[Found] = []
         lower = text.lower()
         if len(lower) == len(text):  # a few characters change length in lower case; offsets would shift
             for pattern, table in ((self._english_re, self._english), (self._han_re, self._han)):

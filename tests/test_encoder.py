@@ -10,8 +10,17 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from genrec.catalogue import Catalogue, read_catalogue
+from genrec.retrieval import item_text
 from genrec.train.corpus import is_held_out
-from genrec.train.encoder import GLOSSARY, Wishes, build_tokenizer, held_out_wishes, item_text, read_glossary, read_ways, recall_at_10
+from genrec.train.encoder import (
+    GLOSSARY,
+    Wishes,
+    build_tokenizer,
+    held_out_wishes,
+    read_glossary,
+    read_ways,
+    recall_at_10,
+)
 from genrec.vocabulary import Vocabulary
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"

@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 import secrets
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from genrec.engines import EngineInfo, Message
+from genrec.engines import EngineInfo, Message, stop_telemetry
 from genrec.engines.sampling import draw
 from genrec.errors import EngineError
 from genrec.schema import Sampling
@@ -31,8 +31,8 @@ class LocalEngine:
     """A causal chat model with its tokenizer. Safe to share between threads."""
 
     def __init__(self, model: Any, tokenizer: Any, *, name: str):
-        self._model = model.eval()
-        self._tokenizer = tokenizer
+        self.model = model.eval()
+        self.tokenizer = tokenizer
         self._name = name
         self._lock = threading.Lock()  # held for one step, so that open replies take turns
         self._tokenizer_lock = threading.Lock()  # a fast tokenizer must not be used by two threads at once
@@ -50,25 +50,27 @@ class LocalEngine:
         """
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
+        stop_telemetry()
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         try:
             tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=is_local_only)
             model = AutoModelForCausalLM.from_pretrained(source, dtype=_fast_dtype(device), local_files_only=is_local_only)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise EngineError(f"The model {source} cannot be loaded: {_first_line(error)}") from error
-        return cls(model.to(device), tokenizer, name=name or source)
+        model.to(device)  # type: ignore[arg-type]
+        return cls(model, tokenizer, name=name or source)
 
     def describe(self) -> EngineInfo:
-        dtype = str(self._model.dtype).removeprefix("torch.")
-        return EngineInfo(self._name, str(self._model.device), dtype, self._model.num_parameters(), self._window, True)
+        dtype = str(self.model.dtype).removeprefix("torch.")
+        return EngineInfo(self._name, str(self.model.device), dtype, self.model.num_parameters(), self._window, True)
 
     def count_tokens(self, text: str) -> int:
         return len(self._encode(text))
 
     # Writing
 
-    def stream(self, messages: Sequence[Message], sampling: Sampling) -> Iterator[str]:
-        """Pieces of the reply, whole characters only, thoughts hidden, cut before a stop string.
+    def stream(self, messages: Sequence[Message], sampling: Sampling, titles: Sequence[str] = ()) -> Generator[str, None, None]:
+        """Pieces of the reply, whole characters only, thoughts hidden, cut before a stop string; between ** and ** only `titles`.
 
         Raises:
             EngineError: the prompt is longer than the window, or the model failed.
@@ -77,36 +79,38 @@ class LocalEngine:
         ids = self._encode(text)
         if self._window and len(ids) >= self._window:
             raise EngineError(f"The prompt has {len(ids)} tokens; the model reads at most {self._window}.")
-        pieces = self._pieces(ids, sampling)
+        pieces = self._pieces(ids, sampling, TitleLock([self._encode(f"{title}**") for title in titles]))
         is_thinking = text.rstrip().endswith(_THINK)
         yield from stop_before(hide_thoughts(pieces, is_thinking=is_thinking), sampling.stop)
 
-    def _pieces(self, prompt: list[int], sampling: Sampling) -> Iterator[str]:
+    def _pieces(self, prompt: list[int], sampling: Sampling, lock: TitleLock) -> Generator[str, None, None]:
         """Decoded text, token by token; characters of several tokens come when they are complete."""
         written: list[int] = []
         done = 0  # tokens whose text has been given out
-        for token in self._tokens(prompt, sampling):
+        for token in self._tokens(prompt, sampling, lock):
             written.append(token)
             tail = self._decode(written[max(0, done - 8) :])
             known = self._decode(written[max(0, done - 8) : done])
             if len(tail) > len(known) and not tail.endswith("\ufffd"):
-                yield tail[len(known) :]
+                lock.heard(piece := tail[len(known) :].replace("\ufffd", ""))
+                if piece:
+                    yield piece
                 done = len(written)
         tail = self._decode(written[max(0, done - 8) :])[len(self._decode(written[max(0, done - 8) : done])) :]
-        if tail := tail.rstrip("\ufffd"):
+        if tail := tail.replace("\ufffd", ""):
             yield tail
 
     @torch.inference_mode()
     def _next_logits(self, ids: list[int], cache: Any) -> torch.Tensor:
         """Logits (V,) after `ids`, which are added to the cache."""
         with self._lock:
-            inputs = torch.tensor([ids], device=self._model.device)
-            return self._model(input_ids=inputs, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[0, -1]
+            inputs = torch.tensor([ids], device=self.model.device)
+            return self.model(input_ids=inputs, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[0, -1]
 
-    def _tokens(self, prompt: list[int], sampling: Sampling) -> Iterator[int]:
+    def _tokens(self, prompt: list[int], sampling: Sampling, lock: TitleLock) -> Generator[int, None, None]:
         from transformers import DynamicCache
 
-        cache = DynamicCache(config=self._model.config)
+        cache = DynamicCache(config=self.model.config)
         generator = torch.Generator().manual_seed(secrets.randbits(63) if sampling.seed is None else sampling.seed)
         room = self._window - len(prompt) if self._window else sampling.max_new_tokens
         written: list[int] = []
@@ -116,7 +120,12 @@ class LocalEngine:
                 logits = self._next_logits(pending, cache)
             except RuntimeError as error:  # out of memory, a device lost
                 raise EngineError(f"The model stopped: {_first_line(error)}") from error
+            if allowed := lock.allowed():
+                held = torch.full_like(logits, -torch.inf)
+                held[allowed] = logits[allowed]
+                logits = held
             token = draw(logits, sampling, generator, torch.tensor(written, dtype=torch.long, device=logits.device))
+            lock.took(token)
             if token in self._ends:
                 return
             written.append(token)
@@ -145,15 +154,15 @@ class LocalEngine:
         return np.stack([scores[text] for text in rendered]) if rendered else np.zeros((0, len(reply_ids)))
 
     def _score_batch(self, texts: list[str], rows: dict[str, list[int]], reply_ids: list[int]) -> dict[str, np.ndarray]:
-        pad = self._tokenizer.pad_token_id or 0
+        pad = self.tokenizer.pad_token_id or 0
         full = [rows[text] + reply_ids for text in texts]
         length = max(len(ids) for ids in full)
-        device = self._model.device
+        device = self.model.device
         ids = torch.tensor([[pad] * (length - len(row)) + row for row in full], device=device)  # (B, T), left-padded
         mask = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in full], device=device)
         positions = (mask.cumsum(1) - 1).clamp(min=0)
         with self._lock:
-            output = self._model(
+            output = self.model(
                 input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False, logits_to_keep=len(reply_ids) + 1
             )
         logits = output.logits[:, :-1].float()  # (B, R, V)
@@ -163,27 +172,36 @@ class LocalEngine:
 
     def spans(self, reply: str) -> list[tuple[int, int]]:
         with self._tokenizer_lock:
-            return list(self._tokenizer(reply, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"])
+            return list(self.tokenizer(reply, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"])
 
     # The chat template
 
     def _render(self, messages: Sequence[Message]) -> str:
-        """The prompt as the model's template writes it. Control tokens inside messages are broken up first, so that text is never parsed as control."""
+        """The prompt as the model's template writes it. Control tokens inside messages are broken up first, so that text is never parsed as control.
+
+        Raises:
+            EngineError: the template refuses these messages, such as two of the same role in a row.
+        """
+        import jinja2
+
         clean = [{"role": message["role"], "content": self._disarm(message["content"])} for message in messages]
         if not self._has_system_role and clean and clean[0]["role"] == "system":
             system, *rest = clean
             if rest:
                 rest[0] = {"role": "user", "content": f"{system['content']}\n\n{rest[0]['content']}"}
             clean = rest
-        return self._apply_template(clean)
+        try:
+            return self._apply_template(clean)
+        except jinja2.TemplateError as error:
+            raise EngineError(f"The model's chat template refuses this conversation: {_first_line(error)}.") from error
 
     def _apply_template(self, messages: list[dict[str, str]]) -> str:
         is_continued = bool(messages) and messages[-1]["role"] == "assistant"
-        if not self._tokenizer.chat_template:
+        if not self.tokenizer.chat_template:
             lines = [f"{message['role'].capitalize()}: {message['content']}" for message in messages]
             return "\n".join(lines if is_continued else [*lines, "Assistant:"])
         with self._tokenizer_lock:
-            return self._tokenizer.apply_chat_template(
+            return self.tokenizer.apply_chat_template(
                 messages, tokenize=False, add_generation_prompt=not is_continued, continue_final_message=is_continued
             )
 
@@ -202,19 +220,50 @@ class LocalEngine:
 
     def _encode(self, text: str) -> list[int]:
         with self._tokenizer_lock:
-            return self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+            return self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
 
     def _decode(self, ids: list[int]) -> str:
         with self._tokenizer_lock:
-            return self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+            return self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
 
-def hide_thoughts(pieces: Iterable[str], *, is_thinking: bool = False) -> Iterator[str]:
+class TitleLock:
+    """Keeps what stands between ** and ** to known titles, token by token (constrained generation as in RecLM-cgen, arXiv 2505.03336).
+
+    The model still chooses whether to name a title and which one; it cannot name one that is not there.
+    """
+
+    def __init__(self, titles: Sequence[Sequence[int]]):
+        self._titles = [list(ids) for ids in titles]  # each ends with the tokens of the closing marks
+        self._open: list[list[int]] = []  # what may still follow of the titles that fit so far
+        self._text = ""
+
+    def heard(self, piece: str) -> None:
+        """Takes in decoded text; two stars that open a title start the lock."""
+        self._text += piece
+        if not self._open and self._text.endswith("**") and self._text.count("**") % 2:
+            self._open = self._titles
+
+    def allowed(self) -> list[int]:
+        """The ids that may come next; empty while all may."""
+        return sorted({rest[0] for rest in self._open})
+
+    def took(self, token: int) -> None:
+        """Moves on with the token that was drawn; the lock ends with a title."""
+        self._open = [rest[1:] for rest in self._open if rest[0] == token]
+        if any(not rest for rest in self._open):
+            self._open = []
+
+
+def hide_thoughts(pieces: Iterable[str], *, is_thinking: bool = False) -> Generator[str, None, None]:
     """The pieces without what stands between <think> and </think>, and without the blank lines after it."""
     buffer, is_after_thought = "", is_thinking
     for piece in pieces:
         buffer += piece
         while True:
+            if is_after_thought and not is_thinking:
+                buffer = buffer.lstrip()
+                is_after_thought = not buffer
             mark = _END_THINK if is_thinking else _THINK
             before, found, after = buffer.partition(mark)
             if not found:
@@ -222,9 +271,6 @@ def hide_thoughts(pieces: Iterable[str], *, is_thinking: bool = False) -> Iterat
             if not is_thinking and before:
                 yield before
             buffer, is_thinking, is_after_thought = after, not is_thinking, True
-        if is_after_thought and not is_thinking:
-            buffer = buffer.lstrip()
-            is_after_thought = not buffer
         keep = _partial_end(buffer, [mark])
         if not is_thinking and len(buffer) > keep:
             yield buffer[: len(buffer) - keep]
@@ -233,18 +279,19 @@ def hide_thoughts(pieces: Iterable[str], *, is_thinking: bool = False) -> Iterat
         yield buffer
 
 
-def stop_before(pieces: Iterable[str], stops: Sequence[str]) -> Iterator[str]:
-    """The pieces up to the first stop string, which is left out; what may be the beginning of one is held back."""
+def stop_before(pieces: Iterable[str], stops: Sequence[str]) -> Generator[str, None, None]:
+    """The pieces up to the stop string that is complete first, which is left out; what may be the beginning of one is held back."""
     if not stops:
         yield from pieces
         return
     buffer = ""
     for piece in pieces:
         buffer += piece
-        ends = [position for stop in stops if (position := buffer.find(stop)) >= 0]
-        if ends:
-            if min(ends):
-                yield buffer[: min(ends)]
+        found = [(position + len(stop), position) for stop in stops if (position := buffer.find(stop)) >= 0]
+        if found:
+            _, start = min(found)
+            if start:
+                yield buffer[:start]
             return
         keep = _partial_end(buffer, stops)
         if len(buffer) > keep:
@@ -265,7 +312,7 @@ def _partial_end(text: str, marks: Sequence[str]) -> int:
 
 def _end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
     """Every id that ends a reply: those of the generation settings, the model's and the tokenizer's."""
-    ends: set[int] = set()
+    ends: set[int | None] = set()
     for holder in (getattr(model, "generation_config", None), model.config, tokenizer):
         found = getattr(holder, "eos_token_id", None)
         ends |= set(found) if isinstance(found, (list, tuple)) else {found}

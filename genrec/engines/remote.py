@@ -5,11 +5,11 @@ It writes; explanations need log-probabilities of a given text, which this engin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from genrec.engines import EngineInfo, Message
+from genrec.engines import EngineInfo, Message, stop_telemetry
 from genrec.errors import EngineError
 from genrec.schema import Sampling
 from genrec.text import has_cjk
@@ -22,12 +22,11 @@ class RemoteEngine:
     """One server at `url`, for example http://localhost:8000/v1."""
 
     def __init__(self, url: str, *, model: str = "", key: str = "", timeout_s: float = 60.0):
-        from huggingface_hub import InferenceClient
-
-        base = url.rstrip("/")
-        self._client = InferenceClient(base_url=base, api_key=key or "none", timeout=timeout_s)
+        stop_telemetry()
+        self._url = url.rstrip("/")
+        self._key = key or "none"
+        self._timeout_s = timeout_s
         self._model = model or "default"
-        self._url = base
 
     def describe(self) -> EngineInfo:
         return EngineInfo(f"{self._model} at {self._url}", "remote", "", 0, 0, False)
@@ -36,8 +35,8 @@ class RemoteEngine:
         """An estimate, on the high side: a token for each Chinese character or each three others."""
         return sum(3 if has_cjk(character) else 1 for character in text) // 3 + 1
 
-    def stream(self, messages: Sequence[Message], sampling: Sampling) -> Iterator[str]:
-        """Pieces of the reply as the server sends them.
+    def stream(self, messages: Sequence[Message], sampling: Sampling, titles: Sequence[str] = ()) -> Generator[str, None, None]:
+        """Pieces of the reply as the server sends them; it cannot be held to `titles`.
 
         Raises:
             EngineError: the server cannot be reached, refuses, or breaks off.
@@ -47,9 +46,9 @@ class RemoteEngine:
         with closing(self._pieces(messages, sampling)) as pieces:
             yield from hide_thoughts(pieces)
 
-    def _pieces(self, messages: Sequence[Message], sampling: Sampling) -> Iterator[str]:
-        import httpx
-        from huggingface_hub.errors import HfHubHTTPError
+    def _pieces(self, messages: Sequence[Message], sampling: Sampling) -> Generator[str, None, None]:
+        from huggingface_hub import InferenceClient
+        from huggingface_hub.errors import HTTPError  # httpx's or httpx2's, whichever the client uses
 
         extra: dict[str, Any] = {"repetition_penalty": sampling.repetition_penalty} if sampling.repetition_penalty != 1.0 else {}
         if sampling.top_k:
@@ -57,15 +56,17 @@ class RemoteEngine:
         if messages and messages[-1]["role"] == "assistant":
             extra |= {"continue_final_message": True, "add_generation_prompt": False}
         try:
-            stream = self._client.chat_completion(
-                [dict(message) for message in messages], model=self._model, stream=True, max_tokens=sampling.max_new_tokens,
-                temperature=sampling.temperature, top_p=sampling.top_p, seed=None if sampling.seed is None else sampling.seed % 2**31,
-                stop=list(sampling.stop) or None, extra_body=extra or None,
-            )  # fmt: skip
-            for event in stream:
-                if event.choices and (piece := event.choices[0].delta.content):
-                    yield piece
-        except (HfHubHTTPError, httpx.HTTPError, OSError, ValueError) as error:
+            # A client of its own for each reply: it hangs up only when it is left, and only that stops the server.
+            with InferenceClient(base_url=self._url, api_key=self._key, timeout=self._timeout_s) as client:
+                stream = client.chat_completion(
+                    [dict(message) for message in messages], model=self._model, stream=True, max_tokens=sampling.max_new_tokens,
+                    temperature=sampling.temperature, top_p=sampling.top_p, seed=None if sampling.seed is None else sampling.seed % 2**31,
+                    stop=list(sampling.stop) or None, extra_body=extra or None,
+                )  # fmt: skip
+                for event in stream:
+                    if event.choices and (piece := event.choices[0].delta.content):
+                        yield piece
+        except (HTTPError, OSError, ValueError) as error:
             raise EngineError(f"The model server at {self._url} cannot be used: {type(error).__name__}.") from error
 
     def score(self, prompts: Sequence[Sequence[Message]], reply: str) -> np.ndarray:

@@ -32,7 +32,7 @@ def nucleus(logits: torch.Tensor, *, top_p: float, top_k: int) -> tuple[torch.Te
     Returns probabilities that sum to 1, in falling order, and the token ids, on the processor; both (num_kept,).
     """
     limit = min(top_k or len(logits), len(logits))
-    size = min(_NUCLEUS, limit)
+    size = limit if top_k else min(_NUCLEUS, limit)
     values, ids = torch.topk(logits, size)
     probabilities = torch.exp(values - torch.logsumexp(logits, 0))
     if float(probabilities.sum()) < top_p and size < limit:  # a flat distribution: sort all that may be kept

@@ -54,8 +54,8 @@ _BANG_INSIDE = re.compile(r"[bcdfghjklmnpqrstvwxz]+![a-z]")  # "sh!t", "b!tch", 
 
 # Words people censor with asterisks, listed only so that "f**k" can be read; the classifier decides what it means.
 _CENSORED = (
-    "fuck shit bitch cunt dick cock asshole bastard whore slut pussy nigger nigga faggot fag retard ass crap damn "
-    "idiot kill die hate fucking fucked fucker motherfucker bullshit"
+    "fuck shit bitch cunt dick cock asshole bastard whore slut pussy nigger nigga faggot fag "
+    "retard ass crap damn idiot kill die hate fucking fucked fucker motherfucker bullshit"
 ).split()
 _CENSORED_TOKEN = re.compile(r"(?<![\w*#%])[a-z][a-z*#%]{1,15}(?![\w*#%])")
 _WILDCARD = re.compile(r"[*#%]")
@@ -168,12 +168,12 @@ def _shorten(match: re.Match[str]) -> str:
 def _natural_length(run: re.Match[str], word: str) -> str:
     """One or two of a drawn-out letter, whichever English spells more often at that place."""
     letter = run.group(1)
-    if letter in "eo" and 0 < run.start() and run.end() < len(word):
+    if letter in "eo" and run.start() > 0 and run.end() < len(word):
         return (
             letter * 2 if word[run.end() :] in ("d", "l", "n", "k", "t", "p", "r", "ds", "ks", "ls", "ts") else letter
         )
     if letter in "sl" and run.end() == len(word):
         return letter * 2
-    if letter in "gs" and 0 < run.start() and run.end() < len(word):
+    if letter in "gs" and run.start() > 0 and run.end() < len(word):
         return letter * 2
     return letter

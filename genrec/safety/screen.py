@@ -17,6 +17,10 @@ _CRISIS = re.compile(
     r"\b(?:kill(?:ing)? myself|end my life|want to die|suicid(?:e|al)|self[- ]?harm|hurt(?:ing)? myself)\b|自杀|不想活|想死|自残|结束生命",
     re.IGNORECASE,
 )
+_FIRST_PERSON = re.compile(  # no art in it passes: "I want to die, recommend me a film" is a cry for help
+    r"\bI(?:'m| am)? (?:\w+ )?(?:want to|wanna|going to|gonna) (?:die\b(?! laughing| of )|kill myself|end my life|hurt myself)|我(?:真的|好|也|都|已经)?(?:不想活|想自杀)",
+    re.IGNORECASE,
+)
 _ABOUT_ART = re.compile(r"\b(?:film|movie|book|novel|song|album|series|show|documentary|story|stories|squad)s?\b|电影|小说|书|歌|纪录片|剧", re.IGNORECASE)
 _INJECTION = re.compile(
     r"\b(?:ignore|disregard|forget)\b.{0,30}\b(?:above|previous|prior|earlier|your|all)\b.{0,20}\b(?:instruction|prompt|rule|text|message)s?\b"
@@ -28,7 +32,14 @@ _PERSONAL = (
     ("e-mail", re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]*\w")),
     ("card", re.compile(r"(?<!\d)(?:\d[ -]?){15}\d(?!\d)")),
     ("ID", re.compile(r"(?<!\d)\d{17}[\dXx](?!\d)|\b\d{3}-\d{2}-\d{4}\b")),
-    ("phone", re.compile(r"(?<![\d.])(?:\+\d{1,3}[ -]?)?(?:\(\d{2,4}\)[ -]?)?\d{3,4}[ -]\d{3,4}(?:[ -]\d{3,4})?(?![\d.])|(?<!\d)1[3-9]\d{9}(?!\d)|\+\d{9,14}")),
+    (
+        "phone",  # two bare groups of four are years, prices or pages ("1990-1999"), so they are left alone
+        re.compile(
+            r"\+\d(?:[ ()-]{0,2}\d){7,14}(?!\d)|\(\d{2,4}\)[ -]?\d{3,4}[ -]\d{3,4}(?![\d.])"
+            r"|(?<![\d.])(?!(?:1[5-9]|20)\d\d[ -](?:1[5-9]|20)\d\d)\d{3,4}[ -]\d{3,4}[ -]\d{3,4}(?![\d.])"
+            r"|(?<![\d.$€£¥-])\d{3}-\d{4}(?![\d.-])|(?<![\d-])0\d{2,3}-\d{7,8}(?!\d)|(?<!\d)1[3-9]\d{9}(?!\d)"
+        ),
+    ),
     ("address", re.compile(r"https?://\S+|\bwww\.\S+", re.IGNORECASE)),
 )
 _TEXTS: Mapping[Reason, Mapping[Language, str]] = {
@@ -60,7 +71,7 @@ class Screened:
 
 def screen(message: str, scores: Mapping[str, float], language: Language) -> Screened:
     """The verdict on a visitor's message, given its toxicity scores (probabilities in [0, 1])."""
-    if _CRISIS.search(message) and not _ABOUT_ART.search(message):
+    if _FIRST_PERSON.search(message) or (_CRISIS.search(message) and not _ABOUT_ART.search(message)):
         return Screened(message, "crisis", _TEXTS["crisis"][language])
     if _INJECTION.search(message):
         return Screened(message, "injection", _TEXTS["injection"][language])
@@ -93,5 +104,5 @@ def clean_prose(text: str) -> str:
     text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
     text = re.sub(r"(?:https?://|www\.)\S+", "", text)
     text = re.sub(r"</?[A-Za-z!][^>\n]*>?", "", text)
-    text = re.sub(r"(?m)^\s{0,3}(?:#{1,6}|>|[-+]|\d+[.)])\s+", "", text)
+    text = re.sub(r"(?m)^\s{0,3}(?:#{1,6}|>|[-+]|\d{1,2}[.)])\s+", "", text)
     return "".join(character for character in text.replace("`", "") if is_printable(character))

@@ -22,6 +22,7 @@ from typing import cast
 from genrec.catalogue import Catalogue
 from genrec.prompt import NUM_CANDIDATES, TONES, build_messages, length
 from genrec.schema import KINDS, Candidate, Interest, Item, Language, Profile, Turn, replace
+from genrec.text import second_person
 from genrec.vocabulary import Vocabulary
 
 _OPEN, _CLOSE = "\ue000", "\ue001"  # around copied facts while a reply is composed; private use, never in real text
@@ -43,9 +44,14 @@ _CHINESE_KINDS = {
     "film": ("电影", "片子"), "series": ("剧", "电视剧", "剧集"), "book": ("书", "小说"), "album": ("专辑", "音乐"), "game": ("游戏",),
     "place": ("地方", "景点"), "dish": ("菜", "美食"), "course": ("课程", "课"), "activity": ("活动",), "product": ("好物", "礼物"),
 }  # fmt: skip
-_QUALITIES = "good great old new recent underrated classic weird clever easy simple beautiful light deep unusual small big famous lesser-known modern".split()
+_QUALITIES = (
+    "good great old new recent underrated classic weird clever easy simple beautiful light deep "
+    "unusual small big famous lesser-known modern"
+).split()
 _FOR = ("my daughter", "two people", "the whole family", "beginners", "a friend", "my parents", "a long weekend", "kids", "rainy days", "the evening")
-_CHINESE_QUALITIES = "好看的 经典的 老的 新的 小众的 简单的 特别的 有意思的 冷门的 口碑好的 轻松的 有深度的".split()
+_CHINESE_QUALITIES = (
+    "好看的 经典的 老的 新的 小众的 简单的 特别的 有意思的 冷门的 口碑好的 轻松的 有深度的"
+).split()
 _CHINESE_FOR = ("两个人", "全家", "新手", "周末", "爸妈", "小朋友", "下雨天", "朋友聚会", "睡前", "一个人")
 _OCCASIONS = {
     "en": ("a rainy Sunday", "date night", "a long flight", "a birthday", "a night in", "the weekend", "a family evening", "a lazy morning", "Christmas", "a dinner with friends",
@@ -62,8 +68,13 @@ _REFINEMENTS = {
     "zh": ("短一点的", "便宜一点的", "新一点的", "老一点的", "轻松一点的", "暗黑一点的", "简单一点的", "适合孩子的", "好笑一点的", "安静一点的", "冷门一点的", "长一点的", "快一点的", "温暖一点的"),
 }  # fmt: skip
 _NO_FIT = {"en": "nothing fits “{}” exactly; say so and offer the nearest", "zh": "没有完全符合“{}”的，请直说并给出最接近的"}
-_SYLLABLES = "ka ri mo ta len var shi do ne bel or qua tis ul fen gra zo mi pra hel ven os tu la cor ny ber sa dim eth ro ja pol ix wen mar che lo".split()
-_WHO = "the a my our your no last first two three lost little long every another".split()
+_SYLLABLES = (
+    "ka ri mo ta len var shi do ne bel or qua tis ul fen gra zo mi pra hel ven os tu la cor ny "
+    "ber sa dim eth ro ja pol ix wen mar che lo"
+).split()
+_WHO = (
+    "the a my our your no last first two three lost little long every another"
+).split()
 
 
 @dataclass(frozen=True)
@@ -256,7 +267,7 @@ class Corpus:
         frames = self._frames[language]
         if intent in _NO_ITEMS:
             return frames.pick(rng, intent, "whole", tone, {}, [])
-        slots = {**{name: visitor[name] for name in visitor if name not in ("kind", "kinds")}}
+        slots = {name: text if name == "ref" else second_person(text) for name, text in visitor.items() if name not in ("kind", "kinds")}
         chosen = self._choose(rng, candidates, tone)
         for number, candidate in enumerate(chosen, start=1):
             slots |= self._item_slots(rng, candidate, language, "" if number == 1 else str(number))
@@ -307,7 +318,7 @@ class Corpus:
             "tag2": tags[1] if len(tags) > 1 else "",
             "mood": say(rng.choice(item.moods[:2]), language) if item.moods else "",
             "length": length(item, language),
-            "match": rng.choice(candidate.fits) if candidate.fits else "",
+            "match": second_person(rng.choice(candidate.fits)) if candidate.fits else "",
         }
         slots = {name + suffix: f"{_OPEN}{text}{_CLOSE}" for name, text in facts.items() if text}
         slots["kind" + suffix] = say(item.kind, language)
@@ -413,7 +424,9 @@ def _fill(frame: str, slots: dict[str, str], language: Language) -> str:
 
 def _unmark(text: str) -> tuple[str, tuple[tuple[int, int], ...]]:
     """The text without the marks of copied facts, and the facts' spans in it."""
-    spans, out, start = [], [], 0
+    spans: list[tuple[int, int]] = []
+    out: list[str] = []
+    start = 0
     for character in text:
         if character == _OPEN:
             start = len(out)

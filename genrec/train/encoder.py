@@ -34,6 +34,7 @@ from tqdm import tqdm
 
 from genrec.catalogue import read_catalogue
 from genrec.errors import AssetError
+from genrec.retrieval import item_text
 from genrec.schema import KINDS, Item, Language
 from genrec.text import has_cjk, normalise
 from genrec.train.corpus import is_held_out
@@ -83,13 +84,10 @@ _HELD_OUT_TEMPLATES: dict[Language, tuple[str, ...]] = {
     ),
 }
 _WISH_WORDS = frozenset(
-    """recommend recommended recommendation recommendations suggest suggested suggestion suggestions want wants wanted looking look find
-    need needs needed please like likes liked love loves something anything someone anyone thing things good great best nice any some show
-    tell give me idea ideas know think maybe really very just kind sort type would could should pick ideally mood fan try keep keeps
-    talking let lets feel feeling im ve ll don isn doesn didn won hey hi hello thanks thank""".split()
+    ["recommend", "recommended", "recommendation", "recommendations", "suggest", "suggested", "suggestion", "suggestions", "want", "wants", "wanted", "looking", "look", "find", "need", "needs", "needed", "please", "like", "likes", "liked", "love", "loves", "something", "anything", "someone", "anyone", "thing", "things", "good", "great", "best", "nice", "any", "some", "show", "tell", "give", "me", "idea", "ideas", "know", "think", "maybe", "really", "very", "just", "kind", "sort", "type", "would", "could", "should", "pick", "ideally", "mood", "fan", "try", "keep", "keeps", "talking", "let", "lets", "feel", "feeling", "im", "ve", "ll", "don", "isn", "doesn", "didn", "won", "hey", "hi", "hello", "thanks", "thank"]
 )
 _KEPT_WORDS = frozenset(  # in scikit-learn's list of stop words, but part of wishes
-    "alone together two three four one ten twenty fire system family bottom call interest amount serious thick thin mine cry bill describe".split()
+    ["alone", "together", "two", "three", "four", "one", "ten", "twenty", "fire", "system", "family", "bottom", "call", "interest", "amount", "serious", "thick", "thin", "mine", "cry", "bill", "describe"]
 )
 
 
@@ -138,8 +136,7 @@ def train(recipe: Recipe, out: Path, *, data: Path, glossary_path: Path = GLOSSA
 
 def read_glossary(path: Path) -> dict[str, str]:
     """Chinese word → English side; "" for words that carry no wish."""
-    pairs = (line.split("\t") for line in path.read_text("utf-8").splitlines() if line)
-    return {chinese: english for chinese, english in pairs}
+    return dict(line.split("\t", 1) for line in path.read_text("utf-8").splitlines() if line)
 
 
 def read_ways(path: Path) -> Ways:
@@ -169,17 +166,6 @@ def extended_glossary(glossary: dict[str, str], ways: Ways, items: Sequence[Item
         if 2 <= len(title) <= 8 and all("\u4e00" <= character <= "\u9fff" for character in title):
             extended.setdefault(title, f"{item.title} {item.kind}")
     return extended
-
-
-def item_text(item: Item, vocabulary: Vocabulary, *, languages: Sequence[Language] = ("en", "zh")) -> str:
-    """The text of an item that is embedded at run time, English first and then Chinese."""
-    parts = []
-    if "en" in languages:
-        parts.append(f"{item.title}. {item.kind}. {item.creator}. {', '.join(item.tags)}. {', '.join(item.moods)}. {item.pitch}")
-    if "zh" in languages:
-        tags = ", ".join(vocabulary.translate(tag, "zh") for tag in item.tags)
-        parts.append(f"{item.title_zh}. {tags}. {item.pitch_zh}")
-    return " ".join(parts)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ missing label adds nothing to the loss. Scoring, windows and thresholds are in `
 import argparse
 import gzip
 import hashlib
+import itertools
 import json
 import logging
 import math
@@ -35,9 +36,14 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
 from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification, BertTokenizer
 
+from genrec.catalogue import read_catalogue
 from genrec.errors import AssetError
 from genrec.safety.normalise import normalise
 from genrec.safety.toxicity import LABELS, ToxicityScorer, verdict
+from genrec.settings import ASSETS
+from genrec.text import plain, sentences
+from genrec.train.corpus import Corpus
+from genrec.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +68,7 @@ SOURCE_WEIGHT = {
 }
 LABEL_WEIGHT = (2.0, 0.5, 1.0, 1.0, 1.0, 1.0)  # toxicity first: every verdict needs it
 
+NUM_OWN = 6_000  # sentences of our own replies a language, as benign rows
 DATA = [
     {"name": "hate-speech-and-offensive-language, T. Davidson et al. 2017", "licence": "MIT"},
     {"name": "HateXplain, Mathew et al. 2021", "licence": "MIT"},
@@ -79,6 +86,7 @@ DATA = [
     {"name": "KdConv, Zhou et al. 2020 (utterances taken as benign)", "licence": "Apache-2.0"},
     {"name": "CrossWOZ, Zhu et al. 2020 (utterances taken as benign)", "licence": "Apache-2.0"},
     {"name": "GenRec's own sentence templates", "licence": "CC0-1.0"},
+    {"name": "recommendation sentences composed by genrec/train/corpus.py and the catalogue's pitches, as benign", "licence": "CC0-1.0"},
 ]
 
 
@@ -147,7 +155,7 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
 
-    rows = read_rows([data / name for name in TRAIN_FILES])
+    rows = read_rows([data / name for name in TRAIN_FILES]) + own_benign_rows(num_sentences=NUM_OWN, seed=seed)
     resume = out / "resume.pt"
     state = torch.load(resume, weights_only=True) if resume.exists() else None
     if state is not None and state["seed"] != seed:
@@ -240,6 +248,24 @@ def read_rows(paths: Sequence[Path]) -> list[dict[str, Any]]:
                 row = json.loads(line)
                 row["text"] = normalise(row["text"])
                 rows.append(row)
+    return rows
+
+
+def own_benign_rows(*, num_sentences: int, seed: int, held_out: bool = False) -> list[dict[str, Any]]:
+    """Benign rows in the words that the filter will really read: recommendations composed of the catalogue and the
+    frames, and the catalogue's pitches and titles. Without them 4 % of such English sentences and 9 % of the Chinese
+    were taken for insults. Held-out ones speak of items that training never saw."""
+    folder = ASSETS / "catalogue"
+    catalogue, frames = read_catalogue(folder), Path(__file__).with_name("frames")
+    corpus = Corpus(catalogue, Vocabulary.load(folder / "vocabulary.json"), frames, held_out=held_out)
+    labels: dict[str, float] = dict.fromkeys(LABELS, 0.0)
+    rows = []
+    for language in ("en", "zh"):
+        own = (plain(one).strip() for dialogue in corpus.dialogues(seed, languages=(language,)) for one in sentences([dialogue.reply]))
+        texts = list(dict.fromkeys(itertools.islice(own, num_sentences)))
+        for item in corpus.items:
+            texts += [item.pitch_in(language), item.title_in(language)]
+        rows += [{"text": normalise(text), "lang": language, "source": "genrec", **labels} for text in texts if text]
     return rows
 
 
@@ -539,9 +565,14 @@ def measure(scorer: ToxicityScorer, data: Path) -> dict[str, Any]:
             figures[f"{name}_{language}"] = round(sum(v != "ok" for v in verdicts) / len(verdicts), 4)
             figures[f"{name}_blocked_{language}"] = round(verdicts.count("block") / len(verdicts), 4)
 
-    sentences = [row["text"] for row in suites if row["suite"].startswith("rec_")][:100]
+    own = own_benign_rows(num_sentences=1000, seed=5, held_out=True)
+    scores = scorer.score([row["text"] for row in own])
+    for language in ("en", "zh"):
+        wrong = [verdict(s) != "ok" for row, s in zip(own, scores, strict=True) if row["lang"] == language]
+        figures[f"own_false_positives_{language}"] = round(sum(wrong) / len(wrong), 4)
+
     times_ms = []
-    for sentence in sentences:
+    for sentence in [row["text"] for row in suites if row["suite"].startswith("rec_")][:100]:
         started = time.perf_counter()
         scorer.score([sentence])
         times_ms.append((time.perf_counter() - started) * 1000)

@@ -54,9 +54,9 @@ class Recipe:
     intermediate: int = 704
     batch_tokens: int = 4096
     muon_rate: float = 0.02
-    adam_rate: float = 3e-3
+    adam_rate: float = 5e-3  # on embeddings of spread 0.08
     warmup_steps: int = 20
-    constant_share: float = 0.5  # of the time at the full rate; then a cosine to 2 %
+    constant_share: float = 0.4  # of the time at the full rate; then a cosine to 2 %
     prompt_weight: float = 0.5
     prompt_share: float = 0.15  # of the prompt's tokens that the loss is taken on
     copied_weight: float = 2.0
@@ -157,6 +157,7 @@ class Muon(torch.optim.Optimizer):
             for weights in by_shape.values():
                 updates = []
                 for weight in weights:
+                    assert weight.grad is not None
                     momentum = self.state[weight].setdefault("momentum", torch.zeros_like(weight))
                     momentum.lerp_(weight.grad, 1 - group["momentum"])
                     updates.append(weight.grad.lerp(momentum, group["momentum"]))
@@ -181,7 +182,8 @@ def plant_copying(model: LlamaForCausalLM, *, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     basis = torch.linalg.qr(torch.randn(size, size, generator=generator))[0].T  # orthonormal rows
     constant, content, more_content, before = basis[0], basis[1 : 1 + width], basis[1 + width : 1 + 2 * width], basis[1 + 2 * width : 1 + 3 * width]
-    frequencies = config.rope_parameters["rope_theta"] ** (-torch.arange(half) / half)
+    assert config.rope_parameters is not None
+    frequencies = float(config.rope_parameters["rope_theta"] or 10_000.0) ** (-torch.arange(half) / half)
     embeddings = model.model.embed_tokens.weight
     embeddings.normal_(std=0.08, generator=generator)
     embeddings.sub_(embeddings @ before.T @ before)  # kept free for what the first layer writes
@@ -233,7 +235,7 @@ def train(recipe: Recipe, out: Path, work: Path, *, data: Path, log: bool = True
     )  # fmt: skip
     model = LlamaForCausalLM(config)
     plant_copying(model, seed=recipe.seed)
-    model.to(device)
+    model.to(torch.device(device))  # type: ignore[arg-type]
     matrices = [weight for name, weight in model.named_parameters() if weight.ndim == 2 and "embed" not in name and "lm_head" not in name]
     others = [weight for name, weight in model.named_parameters() if weight.ndim != 2 or "embed" in name]
     optimizers = [
@@ -257,7 +259,8 @@ def train(recipe: Recipe, out: Path, work: Path, *, data: Path, log: bool = True
         writer = SummaryWriter(str(work / "logs"))
     total_s = recipe.minutes * 60
     bar = tqdm(total=round(total_s), initial=round(spent_s), unit="s", desc="writer")
-    last_save, smooth, phase, stream = time.monotonic(), 0.0, 0, iter(())
+    last_save, smooth, phase = time.monotonic(), 0.0, 0
+    stream: Iterator[tuple[torch.Tensor, torch.Tensor]] = iter(())
     model.train()
     while spent_s < total_s:
         started = time.monotonic()
@@ -266,7 +269,8 @@ def train(recipe: Recipe, out: Path, work: Path, *, data: Path, log: bool = True
         if wanted_phase != phase:
             phase = wanted_phase
             stream = batches(corpus, tokenizer, recipe, seed=recipe.seed + 1000 * step + phase, max_candidates=phase)
-        ids, weights = (tensor.to(device) for tensor in next(stream))
+        ids, weights = next(stream)
+        ids, weights = ids.to(device), weights.to(device)
         scale = min(1.0, (step + 1) / recipe.warmup_steps) * _schedule(progress, recipe.constant_share)
         for optimizer, rate in zip(optimizers, rates, strict=True):
             for group in optimizer.param_groups:
@@ -279,7 +283,7 @@ def train(recipe: Recipe, out: Path, work: Path, *, data: Path, log: bool = True
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         step += 1
-        num_tokens += int((weights > 0).sum())
+        num_tokens += int(torch.count_nonzero(weights))
         elapsed = time.monotonic() - started
         spent_s += elapsed
         smooth = reply_loss if step == 1 or not smooth else 0.97 * smooth + 0.03 * reply_loss
@@ -321,7 +325,7 @@ def held_out_loss(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, c
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path, recipe: Recipe, *, steps: int, num_tokens: int, figures: dict[str, float], num_items: int) -> None:
     """Writes weights (bf16 safetensors), tokenizer and card into `out`."""
     out.mkdir(parents=True, exist_ok=True)
-    model.to("cpu", torch.bfloat16).save_pretrained(out)
+    model.to("cpu", torch.bfloat16).save_pretrained(out)  # type: ignore[arg-type]
     tokenizer.save_pretrained(out)
     files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(out.iterdir()) if path.name != "card.json"}
     card = {

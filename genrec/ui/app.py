@@ -95,7 +95,7 @@ class Handlers:
 
     def answer(self, message: str, session: Session, temperature: float, top_p: float, top_k: int, length: int, seed: str, tone: str, language: str) -> Iterator[tuple]:
         """Streams the reply. Second step of a submit. Yields (chat, session, status, cards)."""
-        sampling = Sampling(temperature=temperature, top_p=top_p, top_k=int(top_k), max_new_tokens=int(length), seed=int(seed) if str(seed).strip().lstrip("-").isdigit() else None)
+        sampling = Sampling(temperature=temperature, top_p=top_p, top_k=int(top_k), max_new_tokens=int(length), seed=int(seed) if str(seed).strip().isdecimal() else None)
         wanted = {"English": "en", "中文": "zh"}.get(language)
         before, rows = session.conversation, chat_rows(session, message)
         last_update, reply = 0.0, Reply()

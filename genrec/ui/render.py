@@ -8,7 +8,7 @@ from html import escape
 
 from genrec.schema import Attribution, Item, Reply, WordScore
 
-_FULL_COLOUR = math.log(10)  # nats at which a word is fully coloured: ten times likelier
+_FULL_COLOUR = math.log(10)  # nats; a weaker word than "ten times likelier" is never fully coloured
 _KIND_ICONS = {
     "film": "🎬", "series": "📺", "book": "📖", "album": "🎧", "game": "🎲", "place": "🧭", "dish": "🍲", "course": "🎓", "activity": "🌿", "product": "🎁",
 }  # fmt: skip
@@ -49,13 +49,14 @@ def cards(items: Sequence[Item], reply: Reply) -> str:
 def word_colours(attribution: Attribution, scores: Sequence[WordScore]) -> str:
     """The message with each word coloured by its score: green and underlined made the answer likelier, red and struck less likely."""
     pieces, position = [], 0
+    full = max(_FULL_COLOUR, *(abs(score.score) for score in scores))
     by_start = {score.word.start: score for score in scores}
     for word in attribution.words:
         pieces.append(escape(attribution.message[position : word.start]))
         score = by_start.get(word.start)
         text = escape(word.text)
         if score and score.score:
-            strength = min(1.0, abs(score.score) / _FULL_COLOUR)
+            strength = min(1.0, abs(score.score) / full)
             side = "up" if score.score > 0 else "down"
             hint = f"{score.score:+.2f} ± {score.error:.2f} nats"
             text = f'<span class="genrec-{side}" style="--strength:{strength:.2f}" title="{hint}">{text}</span>'
@@ -80,7 +81,7 @@ def explanation(attribution: Attribution, reply: Reply) -> str:
         text = escape(sentence.text.replace("**", "").strip())
         rows.append(f'<details><summary>{text}</summary><p class="genrec-words">{told}</p></details>')
     foot = (
-        f'<p class="genrec-quiet">Green made it likelier, red less likely; the full colour is ×10. From {attribution.num_rows} shortened '
+        f'<p class="genrec-quiet">Green and underlined made it likelier, red and struck less likely, in nats. From {attribution.num_rows} shortened '
         f"messages in {attribution.seconds:.1f} s. A local approximation, not a cause.</p>"
     )
     return head + '<div class="genrec-sentences">' + "".join(rows) + "</div>" + foot

@@ -1,0 +1,166 @@
+"""What all tests share: no network but this machine, one thread, the real bundled assistant, and an engine that says what it is told."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+
+import numpy as np
+import pytest
+
+from genrec.engines import EngineInfo
+from genrec.errors import EngineError
+from genrec.schema import Sampling
+from genrec.settings import ASSETS
+
+ROOT = Path(__file__).resolve().parent.parent
+_LOCAL = ("127.0.0.1", "::1", "localhost", "0.0.0.0", "")
+
+
+class NetworkBlocked(RuntimeError):
+    """A test tried to leave this machine."""
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Refuses and notes every connection to another machine; a test fails if one was tried, even if the error was swallowed."""
+    tried: list[str] = []
+    connect, connect_ex, getaddrinfo = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
+
+    def check(address: object) -> None:
+        host = address[0] if isinstance(address, tuple) else ""
+        if host not in _LOCAL and not str(host).startswith("127."):
+            tried.append(str(host))
+            raise NetworkBlocked(f"a test tried to reach {host}")
+
+    def guarded_connect(self, address):
+        check(address)
+        return connect(self, address)
+
+    def guarded_connect_ex(self, address):
+        check(address)
+        return connect_ex(self, address)
+
+    def guarded_getaddrinfo(host, *args, **kwargs):
+        check((host.decode() if isinstance(host, bytes) else host or "",))
+        return getaddrinfo(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded_connect)
+    monkeypatch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
+    monkeypatch.setattr(socket, "getaddrinfo", guarded_getaddrinfo)
+    yield tried
+    assert not tried, f"connections to other machines were tried: {tried}"
+
+
+@pytest.fixture(scope="session")
+def assets() -> Path:
+    return ASSETS
+
+
+@pytest.fixture(scope="session")
+def catalogue(assets):
+    from genrec.catalogue import read_catalogue
+
+    return read_catalogue(assets / "catalogue")
+
+
+@pytest.fixture(scope="session")
+def vocabulary(assets):
+    from genrec.vocabulary import Vocabulary
+
+    return Vocabulary.load(assets / "catalogue" / "vocabulary.json")
+
+
+@pytest.fixture(scope="session")
+def encoder(assets):
+    from genrec.retrieval import SentenceEncoder
+
+    return SentenceEncoder.load(assets / "models" / "encoder")
+
+
+@pytest.fixture(scope="session")
+def retriever(catalogue, encoder, vocabulary):
+    from genrec.retrieval import Retriever
+
+    return Retriever(catalogue, encoder, vocabulary)
+
+
+@pytest.fixture(scope="session")
+def toxicity(assets):
+    from genrec.safety.toxicity import ToxicityScorer
+
+    return ToxicityScorer.load(assets / "models" / "toxicity")
+
+
+@pytest.fixture(scope="session")
+def writer(assets):
+    """The bundled writer as an engine."""
+    from genrec.engines.local import LocalEngine
+
+    return LocalEngine.load(str(assets / "models" / "writer"), name="bundled writer")
+
+
+@pytest.fixture(scope="session")
+def make_assistant(catalogue, vocabulary, retriever, toxicity):
+    """Builds an assistant around any engine; everything else is real."""
+    from genrec.assistant import Assistant
+    from genrec.store import Store
+
+    def make(engine, store=None):
+        return Assistant(engine=engine, catalogue=catalogue, vocabulary=vocabulary, retriever=retriever, toxicity=toxicity, store=store or Store())
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def assistant(make_assistant, writer):
+    """The whole bundled product."""
+    return make_assistant(writer)
+
+
+@dataclass
+class ScriptedEngine:
+    """Says what it is told, one script a call (the last one for all further calls), in chunks of `size` characters; can fail after some
+    characters. Only for what a real model does rarely."""
+
+    scripts: Sequence[str]
+    size: int = 3
+    fail_after: int = -1
+    calls: list[tuple[list[dict[str, str]], Sampling]] = field(default_factory=list)
+    num_open: int = 0
+
+    def stream(self, messages, sampling, titles=()) -> Iterator[str]:
+        script = self.scripts[min(len(self.calls), len(self.scripts) - 1)]
+        self.calls.append(([dict(message) for message in messages], sampling))
+        self.num_open += 1
+        try:
+            for start in range(0, len(script), self.size):
+                if 0 <= self.fail_after <= start:
+                    raise EngineError("The model stopped.")
+                yield script[start : start + self.size]
+        finally:
+            self.num_open -= 1
+
+    def score(self, prompts, reply) -> np.ndarray:
+        return np.zeros((len(prompts), len(self.spans(reply))))
+
+    def spans(self, reply):
+        return [(position, position + 1) for position in range(len(reply))]
+
+    def count_tokens(self, text):
+        return len(text) // 3 + 1
+
+    def describe(self):
+        return EngineInfo("scripted", "none", "", 0, 0, True)
+
+
+@pytest.fixture
+def scripted():
+    return ScriptedEngine

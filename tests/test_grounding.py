@@ -1,0 +1,135 @@
+"""Titles, years and makers in the prose against the facts: set right, marked, or the sentence is not shown."""
+
+import pytest
+
+from genrec.catalogue import Catalogue
+from genrec.grounding import ground
+from genrec.schema import Item
+
+RUNNER = Item("film-1", "film", "Blade Runner", "银翼杀手", "Ridley Scott", "雷德利·斯科特", 1982)
+ODYSSEY = Item("film-2", "film", "2001: A Space Odyssey", "2001太空漫游", "Stanley Kubrick", "斯坦利·库布里克", 1968)
+WALL = Item("place-1", "place", "Mutianyu Great Wall", "慕田峪长城", country="China")
+AMELIE = Item("film-3", "film", "Amélie", "天使爱美丽", "Jean-Pierre Jeunet", "让-皮埃尔·热内", 2001)
+SOLARIS = Item("film-4", "film", "Solaris", "飞向太空", "Andrei Tarkovsky", "安德烈·塔可夫斯基", 1972, pitch="set in 1999")
+CATALOGUE = Catalogue((RUNNER, ODYSSEY, WALL, AMELIE, SOLARIS))
+
+
+def check(sentence, *shelf, language="en", **options):
+    grounded = ground(sentence, shelf or (RUNNER,), CATALOGUE.titled, language=language, **options)
+    for mention in grounded.mentions:
+        assert grounded.text[mention.start : mention.end] == f"**{mention.title}**"
+    return grounded
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Watch **Blade Runner** (1982) by Ridley Scott.",
+        "**Blade Runner** is directed by Scott.",
+        "Loved by everyone, **Blade Runner** runs 1,982 metres at 19:82, 100%.",
+        "A 1980s classic, **Blade Runner** still glows.",
+        "**Blade Runner** by night, by the sea.",
+        "Nothing to check here.",
+        "",
+    ],
+)
+def test_a_true_sentence_is_left_as_it_is(sentence):
+    grounded = check(sentence)
+    assert (grounded.text, grounded.is_false) == (sentence, False)
+    assert [mention.item for mention in grounded.mentions] == ([RUNNER] if "**" in sentence else [])
+
+
+@pytest.mark.parametrize(
+    ("written", "title", "item"),
+    [
+        ("Blade Runer", "Blade Runner", RUNNER),  # one letter missing
+        ("Blaed Runner", "Blade Runner", RUNNER),  # two letters swapped: two edits
+        ("blade runner!", "Blade Runner", RUNNER),
+        ("Amelie", "Amélie", AMELIE),
+        ("银翼杀手", "银翼杀手", RUNNER),
+        ("Mutianyu Great Wal", "Mutianyu Great Wall", WALL),
+        ("Solaris", "Solaris", SOLARIS),  # not on the shelf, but in the catalogue
+    ],
+)
+def test_a_title_with_up_to_two_errors_is_set_right(written, title, item):
+    grounded = check(f"Try **{written}** now.", RUNNER, AMELIE, WALL)
+    assert grounded.text == f"Try **{title}** now."
+    assert [(mention.title, mention.item) for mention in grounded.mentions] == [(title, item)]
+
+
+@pytest.mark.parametrize("written", ["Heat", "Blde Runer X", "Blade Runner 2049", "Alone"])
+def test_a_title_that_is_not_in_the_catalogue_is_marked(written):
+    grounded = check(f"Try **{written}** now.")
+    assert grounded.text == f"Try **{written}** (not in the catalogue) now."
+    assert [mention.is_matched for mention in grounded.mentions] == [False]
+
+
+def test_two_edits_do_not_turn_one_short_title_into_another():
+    assert check("**Up** is fun.", Item("u", "film", "Us")).mentions[0].item is None
+
+
+@pytest.mark.parametrize(
+    ("sentence", "corrected"),
+    [
+        ("**Blade Runner** (1984) glows.", "**Blade Runner** (1982) glows."),
+        ("A 1984 film, **Blade Runer** glows.", "A 1982 film, **Blade Runner** glows."),
+        ("From the 1990s comes **Blade Runner**.", "From the 1980s comes **Blade Runner**."),
+        ("**Blade Runner** by James Cameron glows.", "**Blade Runner** by Ridley Scott glows."),
+        ("**Blade Runner** (1984), by Jean-Luc Godard.", "**Blade Runner** (1982), by Ridley Scott."),
+        ("Director James Cameron made **Blade Runner**.", "Director Ridley Scott made **Blade Runner**."),
+        ("**Blade Runner** (1968) and **2001: A Space Odyssey** (1982).", "**Blade Runner** (1982) and **2001: A Space Odyssey** (1968)."),
+        ("**Blade Runner**（1984）", "**Blade Runner**（1982）"),
+    ],
+)
+def test_a_wrong_year_or_maker_is_corrected(sentence, corrected):
+    grounded = check(sentence, RUNNER, ODYSSEY)
+    assert (grounded.text, grounded.is_false) == (corrected, False)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "**Blade Runner** and **2001: A Space Odyssey** came out in 1975.",
+        "Both **Blade Runner** and **2001: A Space Odyssey** are by Steven Spielberg.",
+        "It came out in 1990.",
+        "**Mutianyu Great Wall** was built in 1505.",
+        "**Mutianyu Great Wall** was built by Albert Speer.",
+        "**Heat** (1995) by Michael Mann is good.",
+    ],
+)
+def test_a_falsehood_that_cannot_be_set_right_is_not_shown(sentence):
+    assert check(sentence, RUNNER, ODYSSEY, WALL).is_false
+
+
+def test_a_year_in_a_title_is_left_alone():
+    for sentence in ("**2001: A Space Odyssey** is calm.", "**2001: A Space Odyssey** (1968) by Stanley Kubrick.", "2001 is the year in which it plays, **Blade Runner** is not."):
+        grounded = check(sentence, ODYSSEY, RUNNER)
+        assert (grounded.text, grounded.is_false) == (sentence, False)
+
+
+def test_a_sentence_that_says_it_is_held_to_the_item_before():
+    assert check("It came out in 1990.", about=[RUNNER]).text == "It came out in 1982."
+    assert check("It is by James Cameron.", about=[RUNNER]).text == "It is by Ridley Scott."
+    assert check("It came out in 1982.", about=[RUNNER]).text == "It came out in 1982."
+
+
+def test_what_the_visitor_or_the_pitch_said_may_be_repeated():
+    said = "You asked for something of 1990 by Wong Kar-wai: **Blade Runner**."
+    assert check(said, known_text="1990, Wong Kar-wai").text == said
+    assert check("**Solaris** is set in 1999.", SOLARIS).text == "**Solaris** is set in 1999."
+
+
+@pytest.mark.parametrize(
+    ("sentence", "expected"),
+    [
+        ("推荐**银翼杀手**，1982年的电影，导演是雷德利·斯科特。", "推荐**银翼杀手**，1982年的电影，导演是雷德利·斯科特。"),
+        ("推荐**银翼杀手**，1984年的电影。", "推荐**银翼杀手**，1982年的电影。"),
+        ("1990年代的**银翼杀手**。", "1980年代的**银翼杀手**。"),
+        ("**银翼杀手**，导演是詹姆斯·卡梅隆，很好。", "**银翼杀手**，导演是雷德利·斯科特，很好。"),
+        ("**银翼刹手**好看。", "**银翼杀手**好看。"),
+        ("**无名片**很好。", "**无名片**（不在目录中）很好。"),
+    ],
+)
+def test_chinese_prose_is_held_to_the_same_facts(sentence, expected):
+    grounded = check(sentence, language="zh")
+    assert (grounded.text, grounded.is_false) == (expected, False)

@@ -1,0 +1,176 @@
+"""What is found and in which order: known answers on a small shelf, and both wishes of a message on the real catalogue."""
+
+import numpy as np
+import pytest
+
+from genrec.catalogue import Catalogue
+from genrec.errors import AssetError
+from genrec.interests import understand
+from genrec.retrieval import NUM_RANKED, Retriever, SentenceEncoder, is_met
+from genrec.schema import Constraint, Interest, Item, Profile
+
+TOPICS = ("space", "cooking", "ghosts", "jazz", "love")
+
+
+class TopicEncoder:
+    """A unit vector that counts the topics a text names: meaning that can be worked out by hand."""
+
+    def encode(self, texts):
+        counts = np.array([[text.lower().count(topic) for topic in TOPICS] + [0.01] for text in texts], np.float32)
+        return counts / np.linalg.norm(counts, axis=1, keepdims=True)
+
+
+ITEMS = (
+    Item("space-film", "film", "Far Out", year=1995, tags=("space",), pitch="alone in space", attributes={"runtime_min": 90}),
+    Item("space-epic", "film", "Farther Out", year=2015, tags=("space", "war"), pitch="a war in space", attributes={"runtime_min": 180}),
+    Item("space-book", "book", "Star Log", year=1970, tags=("space",), pitch="letters from space", attributes={"pages": 200}),
+    Item("cook-film", "film", "Broth", year=1999, tags=("cooking",), pitch="cooking for a village", attributes={"runtime_min": 110}),
+    Item("ghost-film", "film", "Boo", year=1990, tags=("ghosts", "horror"), pitch="ghosts in the attic", attributes={"runtime_min": 80}),
+    Item("jazz-course", "course", "Swing", tags=("jazz",), pitch="jazz for beginners", attributes={"hours": 2}),
+    Item("love-film", "film", "Yours", year=2001, tags=("romance",), country="France", pitch="love by letter"),
+    Item("party-game", "game", "Shout", year=2010, tags=("party",), pitch="a loud evening", attributes={"players_max": 6}),
+)
+
+
+def liked(text, *tags, turn=0):
+    return Interest(text, True, tags, turn=turn)
+
+
+def disliked(text, *tags):
+    return Interest(text, False, tags)
+
+
+def ids(ranking, count=None):
+    return [candidate.item.id for candidate in ranking.candidates[:count]]
+
+
+@pytest.fixture(scope="module")
+def small(vocabulary):
+    return Retriever(Catalogue(ITEMS), TopicEncoder(), vocabulary)
+
+
+@pytest.mark.parametrize(
+    ("profile", "message", "best"),
+    [
+        (Profile(), "cooking, something about cooking", "cook-film"),
+        (Profile((liked("ghosts", "ghosts"),)), "ghosts", "ghost-film"),
+        (Profile((liked("space", "space"),), kinds=("book",)), "a book about space", "space-book"),
+        (Profile((liked("from France", "France"),)), "from France", "love-film"),
+        (Profile(liked=("space-film",)), "more like it", "space-epic"),
+        (Profile((liked("jazz", "jazz", turn=0), liked("ghosts", "ghosts", turn=6))), "ghosts", "ghost-film"),
+    ],
+)
+def test_the_obvious_item_comes_first(small, profile, message, best):
+    turn = max((interest.turn for interest in profile.interests), default=0)
+    assert ids(small.rank(profile, message, turn=turn), 1) == [best]
+
+
+def test_of_equal_items_the_better_known_comes_first(vocabulary):
+    twins = tuple(Item(f"t{popularity}", "film", "Twin", tags=("space",), pitch="space", popularity=popularity) for popularity in (1.0, 5.0, 3.0))
+    assert ids(Retriever(Catalogue(twins), TopicEncoder(), vocabulary).rank(Profile(), "space"), 1) == ["t5.0"]
+
+
+@pytest.mark.parametrize(
+    ("constraint", "left"),
+    [
+        (Constraint("year", ">=", 1995), {"space-film", "space-epic", "cook-film", "love-film", "party-game"}),
+        (Constraint("year", "<=", 1990), {"space-book", "ghost-film"}),
+        (Constraint("minutes", "<=", 90), {"space-film", "ghost-film"}),
+        (Constraint("minutes", "<=", 120), {"space-film", "ghost-film", "cook-film", "jazz-course"}),
+        (Constraint("pages", "<=", 200), {"space-book"}),
+        (Constraint("players", ">=", 6), {"party-game"}),
+        (Constraint("runtime_min", "==", 80), {"ghost-film"}),
+    ],
+)
+def test_a_constraint_lets_through_exactly_what_meets_it(small, constraint, left):
+    ranking = small.rank(Profile(constraints=(constraint,)), "space")
+    assert set(ids(ranking)) == left
+    assert ranking.relaxed == ""
+    assert all(is_met(candidate.item, constraint) for candidate in ranking.candidates)
+
+
+def test_a_constraint_that_nothing_meets_is_dropped_and_named(small):
+    old, short, never = Constraint("year", "<=", 1990, "before 1991"), Constraint("minutes", "<=", 90, "under 90 minutes"), Constraint("pages", "<=", 3, "under 3 pages")
+    ranking = small.rank(Profile(constraints=(old, short, never)), "space")
+    assert (ids(ranking), ranking.relaxed) == (["ghost-film"], "under 3 pages")
+    assert small.rank(Profile(constraints=(never,)), "space").relaxed == "under 3 pages"
+    assert len(ids(small.rank(Profile(constraints=(never,)), "space"))) == len(ITEMS)
+
+
+def test_every_constraint_that_had_to_be_dropped_is_named(small):
+    never, short = Constraint("pages", "<=", 3, "under 3 pages"), Constraint("minutes", "<=", 90, "under 90 minutes")
+    relaxed = small.rank(Profile(constraints=(never, short)), "space").relaxed
+    assert "under 3 pages" in relaxed and "under 90 minutes" in relaxed
+
+
+@pytest.mark.parametrize("list_name", ["shown", "seen", "disliked", "liked"])
+def test_what_the_visitor_knows_never_comes_again(small, list_name):
+    profile = Profile((liked("space", "space"),), **{list_name: ("space-film", "space-epic")})
+    assert not {"space-film", "space-epic"} & set(ids(small.rank(profile, "space")))
+
+
+def test_when_everything_was_shown_there_is_nothing_left(small):
+    assert small.rank(Profile(shown=tuple(item.id for item in ITEMS)), "space").candidates == ()
+
+
+def test_an_item_of_a_disliked_tag_is_left_out_while_there_is_another(small):
+    profile = Profile((liked("space", "space"), disliked("war", "war")))
+    ranked = ids(small.rank(profile, "space"))
+    assert set(ranked[:2]) == {"space-film", "space-book"}
+    assert "space-epic" not in ranked
+
+
+def test_where_all_are_disliked_the_one_with_fewest_disliked_tags_comes_first(small):
+    others = tuple(item.id for item in ITEMS if item.id not in ("space-epic", "space-film"))
+    profile = Profile((disliked("war", "war"), disliked("space", "space")), shown=others)
+    assert ids(small.rank(profile, "a war in space")) == ["space-film", "space-epic"]
+
+
+def test_a_wish_that_nothing_answers_is_named(small):
+    ranking = small.rank(Profile((liked("a western", "western"),)), "a western")
+    assert ranking.unanswered == "a western"
+    assert small.rank(Profile((liked("space", "space"),)), "space").unanswered == ""
+
+
+def test_a_candidate_says_which_wishes_it_answers_and_what_its_score_is_made_of(small):
+    best = small.rank(Profile((liked("in space", "space"), liked("a war", "war"))), "a war in space").candidates[0]
+    assert (best.item.id, best.fits) == ("space-epic", ("in space", "a war"))
+    assert best.parts["interests"] == 1.0 and best.parts["meaning"] > 0.9 and best.parts["dislikes"] == 0
+
+
+def test_ranking_twice_gives_the_same(retriever, read_profile):
+    for message in ("I like jazz and hiking", "我喜欢侦探和喜剧", ""):
+        profile = read_profile(message)
+        assert retriever.rank(profile, message) == retriever.rank(profile, message)
+
+
+@pytest.fixture(scope="module")
+def read_profile(vocabulary, catalogue):
+    return lambda message: understand(message, Profile(), vocabulary=vocabulary, by_title=catalogue.by_title).profile
+
+
+@pytest.mark.parametrize("message", ["I like jazz and hiking", "films about space, and about cooking", "I want dragons and also a heist", "我喜欢爵士和徒步", "ghosts; robots; tea"])
+def test_each_of_several_wishes_is_answered_near_the_top(retriever, read_profile, message):
+    profile = read_profile(message)
+    wishes = [set(interest.tags) for interest in profile.likes]
+    assert len(wishes) >= 2 and all(wishes)
+    top = [{*candidate.item.tags, *candidate.item.moods} for candidate in retriever.rank(profile, message).candidates[:3]]
+    assert all(any(wish & terms for terms in top) for wish in wishes)
+
+
+def test_the_real_catalogue_fills_the_ranking_without_repeats_or_what_is_disliked(retriever, read_profile):
+    message = "I love science fiction but no aliens"
+    ranking = retriever.rank(read_profile(message), message)
+    assert len(ids(ranking)) == len(set(ids(ranking))) == NUM_RANKED
+    assert all("science fiction" in candidate.item.tags and "aliens" not in candidate.item.tags for candidate in ranking.candidates[:5])
+    assert not any("aliens" in candidate.item.tags for candidate in ranking.candidates)
+
+
+def test_the_real_encoder_finds_an_item_by_what_happens_in_it(retriever):
+    for message, title in (("a girl works in a bathhouse for gods", "Spirited Away"), ("在神灵的澡堂里干活的小女孩", "Spirited Away")):
+        assert title in [candidate.item.title for candidate in retriever.rank(Profile(), message).candidates[:5]]
+
+
+def test_an_encoder_that_is_not_there_is_an_asset_error(tmp_path):
+    with pytest.raises(AssetError, match="encoder"):
+        SentenceEncoder.load(tmp_path)

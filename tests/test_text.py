@@ -1,0 +1,119 @@
+"""Sentences and words: the same however a stream is cut, with spans that point at the text."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genrec.text import MAX_SENTENCE_WORDS, normalise, one_line, plain, sentences, words
+
+PIECES = st.sampled_from(
+    ["One", "two", " ", "  ", ".", "...", "!", "?", "…", "\n", "\n\n", "**", '"', ")", "”", "Dr.", "e.g.", "3.5", "1,000", "我喜欢", "。", "！", "；", "，", "》", "「", "」", "U.S.", "I", "x"]
+)
+STREAMS = st.one_of(st.text(max_size=120), st.lists(PIECES, max_size=60).map("".join))
+
+
+@st.composite
+def cut_streams(draw):
+    """A text and the same text in chunks."""
+    text = draw(STREAMS)
+    cuts = sorted(draw(st.lists(st.integers(0, len(text)), max_size=12)))
+    return text, [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+
+
+@settings(max_examples=250, deadline=None)
+@given(cut_streams())
+def test_any_chunking_gives_the_same_sentences_and_they_join_back(case):
+    text, chunks = case
+    found = list(sentences(chunks))
+    assert found == list(sentences([text])) == list(sentences(text))
+    assert "".join(found) == text
+    assert all(found)
+
+
+@settings(max_examples=250, deadline=None)
+@given(STREAMS)
+def test_every_word_stands_where_its_span_says_and_no_two_overlap(text):
+    found = words(text)
+    assert [word.text for word in found] == [text[word.start : word.end] for word in found]
+    assert all(one.end <= other.start for one, other in zip(found, found[1:], strict=False))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(max_size=200))
+def test_one_line_leaves_nothing_that_could_break_a_prompt_line(text):
+    line = one_line(text)
+    assert len(line.splitlines()) <= 1
+    assert not set("|*") & set(line)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("One. Two! Three?", ["One. ", "Two! ", "Three?"]),
+        ("He met Dr. Smith, e.g. at St. Mary. They left.", ["He met Dr. Smith, e.g. at St. Mary. ", "They left."]),
+        ("It is by J. R. R. Tolkien. Read it.", ["It is by J. R. R. Tolkien. ", "Read it."]),
+        ("So do I. Yes.", ["So do I. ", "Yes."]),
+        ("It runs 3.5 hours. Good.", ["It runs 3.5 hours. ", "Good."]),
+        ("Wait... what? Yes.", ["Wait... what? ", "Yes."]),
+        ("Wait... What? Yes.", ["Wait... ", "What? ", "Yes."]),
+        ('Say "yes." Then go.', ['Say "yes." ', "Then go."]),
+        ("Great!!! Next.", ["Great!!! ", "Next."]),
+        ("Try **Mr. Robot. Or not** (2015). It is tense.", ["Try **Mr. Robot. Or not** (2015). ", "It is tense."]),
+        ("Watch it. **Alien** is next.", ["Watch it. ", "**Alien** is next."]),
+        ("First\n\nSecond", ["First\n\n", "Second"]),
+        ("我喜欢科幻。你呢？好的！", ["我喜欢科幻。", "你呢？", "好的！"]),
+        ("他说：“好。”然后走了。", ["他说：“好。”", "然后走了。"]),
+        ("推荐**你好。再见**。很好看。", ["推荐**你好。再见**。", "很好看。"]),
+        ("", []),
+    ],
+)
+def test_a_sentence_ends_where_a_reader_would_say(text, expected):
+    assert list(sentences([text])) == expected
+
+
+def test_a_sentence_is_given_out_as_soon_as_the_next_one_begins():
+    read = []
+
+    def chunks():
+        for chunk in ("It is fun. ", "B", "ut long."):
+            read.append(chunk)
+            yield chunk
+
+    stream = sentences(chunks())
+    assert next(stream) == "It is fun. "
+    assert read == ["It is fun. ", "B"]
+
+
+def test_a_run_on_is_shown_in_parts():
+    parts = list(sentences(["word " * 100]))
+    assert [len(words(part)) for part in parts] == [MAX_SENTENCE_WORDS, MAX_SENTENCE_WORDS, 20]
+    assert max(map(len, sentences(["不" * 500]))) <= 3 * MAX_SENTENCE_WORDS
+
+
+def test_a_bold_mark_that_is_never_closed_does_not_hold_back_the_rest():
+    parts = list(sentences(["A **bold start. " + "This goes on. " * 20]))
+    assert len(parts) > 8
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("I don't like slow-burn sci-fi!", ["I", "don't", "like", "slow-burn", "sci-fi"]),
+        ("under 1,000 pages at 12:30, 3.5 stars", ["under", "1,000", "pages", "at", "12:30", "3.5", "stars"]),
+        ("我想看科幻电影 today", ["我", "想", "看", "科幻电影", "today"]),
+        ("naïve Amélie", ["naïve", "Amélie"]),
+        ("?! …", []),
+    ],
+)
+def test_words_are_those_a_reader_would_count(text, expected):
+    assert [word.text for word in words(text)] == expected
+
+
+@pytest.mark.parametrize(("text", "expected"), [("Amélie!", "amelie"), ("  L'Été — Ⅳ ", "l ete iv"), ("ＷＡＬＬ·Ｅ", "wall e"), ("千与千寻！", "千与千寻"), ("", "")])
+def test_titles_are_compared_without_case_accents_and_punctuation(text, expected):
+    assert normalise(text) == expected
+
+
+def test_outside_text_loses_controls_bold_marks_and_separators():
+    assert one_line("a\nb\t|c** \u202ed\x00\u200b  e") == "a b /c d e"
+    assert plain("Try **Alien**.") == "Try Alien."
