@@ -48,14 +48,35 @@ MAX_REWRITES = 2  # of one sentence that had to be withheld
 _ABOUT_SHOWN = ("about", "why", "maker", "compare")  # requests that speak of items already on the table
 _NO_ITEMS = ("greeting", "thanks")
 _TEXTS: dict[str, dict[Language, str]] = {
-    "cut": {"en": f"Your message was long; I read its first {MAX_MESSAGE:,} characters.", "zh": f"你的消息很长，我读了前{MAX_MESSAGE}个字符。"},
-    "language": {"en": "I understand English and Chinese best; this reply is in English.", "zh": "我最懂中文和英文，这次用中文回答。"},
-    "relaxed": {"en": "Nothing in the catalogue meets “{}”; here is the nearest without it.", "zh": "目录里没有满足“{}”的，下面是放宽这一条之后最接近的。"},
-    "unanswered": {"en": "nothing fits “{}” exactly; say so and offer the nearest", "zh": "没有完全符合“{}”的，请直说并给出最接近的"},
+    "cut": {
+        "en": f"Your message was long; I read its first {MAX_MESSAGE:,} characters.",
+        "zh": f"你的消息很长，我读了前{MAX_MESSAGE}个字符。",
+    },
+    "language": {
+        "en": "I understand English and Chinese best; this reply is in English.",
+        "zh": "我最懂中文和英文，这次用中文回答。",
+    },
+    "relaxed": {
+        "en": "Nothing in the catalogue meets “{}”; here is the nearest without it.",
+        "zh": "目录里没有满足“{}”的，下面是放宽这一条之后最接近的。",
+    },
+    "unanswered": {
+        "en": "nothing fits “{}” exactly; say so and offer the nearest",
+        "zh": "没有完全符合“{}”的，请直说并给出最接近的",
+    },
     "withheld": {"en": "[a sentence was withheld: {}]", "zh": "[有一句话未显示：{}]"},
-    "masked": {"en": "Personal data ({}) was taken out of your message before it was used.", "zh": "你的消息里的个人信息（{}）已先行隐去。"},
-    "lost": {"en": "The model stopped in the middle of its reply. What it had written is kept; please try again.", "zh": "模型在回答途中停了下来，已写的内容保留着，请再试一次。"},
-    "silent": {"en": "The model wrote nothing that could be shown. Please try again, or say it another way.", "zh": "模型这次没有写出可以显示的内容，请再试一次，或者换个说法。"},
+    "masked": {
+        "en": "Personal data ({}) was taken out of your message before it was used.",
+        "zh": "你的消息里的个人信息（{}）已先行隐去。",
+    },
+    "lost": {
+        "en": "The model stopped in the middle of its reply. What it had written is kept; please try again.",
+        "zh": "模型在回答途中停了下来，已写的内容保留着，请再试一次。",
+    },
+    "silent": {
+        "en": "The model wrote nothing that could be shown. Please try again, or say it another way.",
+        "zh": "模型这次没有写出可以显示的内容，请再试一次，或者换个说法。",
+    },
 }
 
 
@@ -65,7 +86,8 @@ class _Prepared:
 
     understanding: Understanding
     ranking: Ranking
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[Candidate, ...]  # in rank order
+    shelf: tuple[Candidate, ...]  # those the model reads
     messages: list[dict[str, str]]
 
 
@@ -73,7 +95,15 @@ class Assistant:
     """The recommender. Holds what all visitors share: model, catalogue, scorer, store."""
 
     def __init__(
-        self, *, engine: Engine, catalogue: Catalogue, vocabulary: Vocabulary, retriever: Retriever, toxicity: ToxicityScorer, store: Store, notice: str = ""
+        self,
+        *,
+        engine: Engine,
+        catalogue: Catalogue,
+        vocabulary: Vocabulary,
+        retriever: Retriever,
+        toxicity: ToxicityScorer,
+        store: Store,
+        notice: str = "",
     ):
         self.engine = engine
         self.catalogue = catalogue
@@ -87,7 +117,13 @@ class Assistant:
     # Reply
 
     def reply(
-        self, conversation: Conversation, message: str, sampling: Sampling = Sampling(), *, language: Language | None = None, tone: str = "warm"
+        self,
+        conversation: Conversation,
+        message: str,
+        sampling: Sampling = Sampling(),
+        *,
+        language: Language | None = None,
+        tone: str = "warm",
     ) -> Generator[Reply, None, None]:
         """Snapshots of the reply to a message; the last one has another status than "writing" and carries the new conversation.
 
@@ -108,7 +144,9 @@ class Assistant:
         state = Reply(language=answer, conversation=conversation, sampling=sampling, model=self.engine.describe().model)
         if screened.refused:
             withheld = (Withheld(screened.refused, screened.score),)
-            yield replace(state, status="refused", notice=screened.notice, withheld=withheld, seconds=time.monotonic() - started)
+            yield replace(
+                state, status="refused", notice=screened.notice, withheld=withheld, seconds=time.monotonic() - started
+            )
             return
         message = screened.message
         if screened.masked:
@@ -117,13 +155,21 @@ class Assistant:
         prepared = self._prepare(conversation, message, answer, tone, sampling)
         if prepared.ranking.relaxed:
             notices.append(_TEXTS["relaxed"][answer].format(prepared.ranking.relaxed))
-        state = replace(state, candidates=prepared.candidates, messages=tuple(prepared.messages), notice=" ".join(notices))
+        state = replace(
+            state, candidates=prepared.candidates, messages=tuple(prepared.messages), notice=" ".join(notices)
+        )
         yield state
         with closing(self._write(state, message, prepared, sampling)) as snapshots:
             for state in snapshots:
                 seconds = time.monotonic() - started
-                state = replace(state, seconds=seconds, first_sentence_s=state.first_sentence_s or (seconds if state.text else 0.0))
-                yield replace(state, conversation=self._after(conversation, message, state, prepared)) if state.status != "writing" else state
+                state = replace(
+                    state, seconds=seconds, first_sentence_s=state.first_sentence_s or (seconds if state.text else 0.0)
+                )
+                yield (
+                    replace(state, conversation=self._after(conversation, message, state, prepared))
+                    if state.status != "writing"
+                    else state
+                )
 
     def replay(self, conversation: Conversation, turns: Sequence[Turn]) -> Conversation:
         """The conversation with turns that were spoken elsewhere: their wishes are understood, the items they named are known."""
@@ -132,13 +178,22 @@ class Assistant:
             if turn.role == "user":
                 shown = self._items(conversation.turns[-1].item_ids) if conversation.turns else []
                 profile = understand(
-                    text, conversation.profile, vocabulary=self.vocabulary, by_title=self.catalogue.by_title, last_items=shown, turn=len(conversation.turns)
+                    text,
+                    conversation.profile,
+                    vocabulary=self.vocabulary,
+                    by_title=self.catalogue.by_title,
+                    last_items=shown,
+                    turn=len(conversation.turns),
                 ).profile
-                conversation = replace(conversation, turns=(*conversation.turns, replace(turn, text=text)), profile=profile)
+                conversation = replace(
+                    conversation, turns=(*conversation.turns, replace(turn, text=text)), profile=profile
+                )
             else:
                 ids = tuple(item.id for item, _, _ in named_items(text, self.catalogue.by_title))
                 profile = replace(conversation.profile, shown=tuple(dict.fromkeys((*conversation.profile.shown, *ids))))
-                conversation = replace(conversation, turns=(*conversation.turns, replace(turn, text=text, item_ids=ids)), profile=profile)
+                conversation = replace(
+                    conversation, turns=(*conversation.turns, replace(turn, text=text, item_ids=ids)), profile=profile
+                )
         return conversation
 
     @staticmethod
@@ -150,30 +205,45 @@ class Assistant:
             return message[:MAX_MESSAGE], ["cut"]
         return message, []
 
-    def _prepare(self, conversation: Conversation, message: str, language: Language, tone: str, sampling: Sampling) -> _Prepared:
+    def _prepare(
+        self, conversation: Conversation, message: str, language: Language, tone: str, sampling: Sampling
+    ) -> _Prepared:
         """Interests, candidates and prompt for a message: everything up to the model, so explanations can repeat it."""
         turn = len(conversation.turns)
         shown = self._items(conversation.turns[-1].item_ids) if conversation.turns else []
         understanding = understand(
-            message, conversation.profile, vocabulary=self.vocabulary, by_title=self.catalogue.by_title, last_items=shown, turn=turn
+            message,
+            conversation.profile,
+            vocabulary=self.vocabulary,
+            by_title=self.catalogue.by_title,
+            last_items=shown,
+            turn=turn,
         )
         ranking = self._retriever.rank(understanding.profile, message, turn=turn)
         candidates = ranking.candidates
         if understanding.intent in _ABOUT_SHOWN and (understanding.named or shown):
-            table = [Candidate(item, 1.0, fits=_fits_before(item, conversation)) for item in dict.fromkeys([*understanding.named, *shown])]
+            table = [
+                Candidate(item, 1.0, fits=_fits_before(item, conversation))
+                for item in dict.fromkeys([*understanding.named, *shown])
+            ]
             candidates = (*table, *(one for one in candidates if one.item not in [each.item for each in table]))
-        elif understanding.intent in _NO_ITEMS:
-            candidates = ()
-        note = _TEXTS["unanswered"][language].format(ranking.unanswered or ranking.relaxed) if ranking.unanswered or ranking.relaxed else ""
+        shelf = () if understanding.intent in _NO_ITEMS else candidates[:NUM_CANDIDATES]
+        note = (
+            _TEXTS["unanswered"][language].format(ranking.unanswered or ranking.relaxed)
+            if ranking.unanswered or ranking.relaxed
+            else ""
+        )
         messages = build_messages(
-            language=language, profile=understanding.profile, candidates=candidates, turns=conversation.turns, message=message, vocabulary=self.vocabulary, tone=tone,
+            language=language, profile=understanding.profile, candidates=shelf, turns=conversation.turns, message=message, vocabulary=self.vocabulary, tone=tone,
             note=note, count_tokens=self.engine.count_tokens, window=self._window - sampling.max_new_tokens if self._window else 0,
         )  # fmt: skip
-        return _Prepared(understanding, ranking, candidates, messages)
+        return _Prepared(understanding, ranking, candidates, shelf, messages)
 
-    def _write(self, state: Reply, message: str, prepared: _Prepared, sampling: Sampling) -> Generator[Reply, None, None]:
+    def _write(
+        self, state: Reply, message: str, prepared: _Prepared, sampling: Sampling
+    ) -> Generator[Reply, None, None]:
         """Snapshots while the model writes: sentence by sentence, each checked before it is shown, rewritten if it must not be."""
-        shelf = [candidate.item for candidate in prepared.candidates[:NUM_CANDIDATES]]
+        shelf = [candidate.item for candidate in prepared.shelf]
         rewrites = 0
         while True:
             seeded = replace(sampling, seed=(sampling.seed or 0) + 7919 * rewrites)
@@ -182,11 +252,15 @@ class Assistant:
                 messages.append({"role": "assistant", "content": state.text})
             must_rewrite = False
             try:
-                with closing(self.engine.stream(messages, seeded, [item.title_in(state.language) for item in shelf])) as pieces:
+                with closing(
+                    self.engine.stream(messages, seeded, [item.title_in(state.language) for item in shelf])
+                ) as pieces:
                     for sentence in sentences(_counted(pieces, counter := [state.num_tokens])):
                         state = replace(state, num_tokens=counter[0])
                         checked = self._gate(state, sentence, shelf, message)
-                        must_rewrite = len(checked.withheld) > len(state.withheld) and checked.withheld[-1].category not in ("fact", "language")
+                        must_rewrite = len(checked.withheld) > len(state.withheld) and checked.withheld[
+                            -1
+                        ].category not in ("fact", "language")
                         state = checked
                         if must_rewrite and rewrites < MAX_REWRITES:
                             break
@@ -209,7 +283,13 @@ class Assistant:
         text = clean_prose(raw)
         if not text.strip():
             return state
-        if state.language == "en" and _share_of_cjk(plain(text)) > 0.3 or state.language == "zh" and len(text) > 20 and not has_cjk(text):
+        if (
+            state.language == "en"
+            and _share_of_cjk(plain(text)) > 0.3
+            or state.language == "zh"
+            and len(text) > 20
+            and not has_cjk(text)
+        ):
             return replace(state, withheld=(*state.withheld, Withheld("language", 1.0)))
         about = [mention.item for mention in state.mentions[-1:] if mention.item]
         known = message + " ".join(turn.text for turn in state.conversation.turns)
@@ -217,7 +297,9 @@ class Assistant:
 
         def find(title: str) -> list[Item]:
             """Namesakes: those that are candidates first, then the better known."""
-            return sorted(self.catalogue.titled(title), key=lambda item: (ranked.get(item.id, len(ranked)), -item.popularity))
+            return sorted(
+                self.catalogue.titled(title), key=lambda item: (ranked.get(item.id, len(ranked)), -item.popularity)
+            )
 
         grounded = ground(text, shelf, find, language=state.language, known_text=known, about=about)
         if grounded.is_false:
@@ -244,7 +326,14 @@ class Assistant:
     # Explain
 
     def explain(
-        self, conversation: Conversation, message: str, reply: Reply, *, num_rows: int = 32, tone: str = "warm", on_progress: Callable[[float], None] | None = None
+        self,
+        conversation: Conversation,
+        message: str,
+        reply: Reply,
+        *,
+        num_rows: int = 32,
+        tone: str = "warm",
+        on_progress: Callable[[float], None] | None = None,
     ) -> Attribution:
         """Which of the message's words made the reply likelier. `conversation` is the one the message was said in.
 
@@ -267,10 +356,15 @@ class Assistant:
             parts = []
             for number, chunk in enumerate(chunks := np.array_split(rows, max(1, len(rows) // 8))):
                 prompts = [
-                    self._prepare(conversation, keep_words(message, found, kept), reply.language, tone, reply.sampling).messages for kept in chunk
+                    self._prepare(
+                        conversation, keep_words(message, found, kept), reply.language, tone, reply.sampling
+                    ).messages
+                    for kept in chunk
                 ]
                 tokens = self.engine.score(prompts, reply.text)  # (num_rows, num_tokens)
-                parts.append(np.stack([tokens[:, owner == index].sum(1) for index in range(len(reply.sentences))], axis=1))
+                parts.append(
+                    np.stack([tokens[:, owner == index].sum(1) for index in range(len(reply.sentences))], axis=1)
+                )
                 if on_progress:
                     on_progress((number + 1) / len(chunks))
             return np.concatenate(parts)
@@ -281,11 +375,21 @@ class Assistant:
         total, errors, fit = fit_words(rows, values.sum(1))
 
         def scored(amounts: np.ndarray, deviations: np.ndarray) -> tuple[WordScore, ...]:
-            return tuple(WordScore(word, round(float(a), 3), round(float(e), 3)) for word, a, e in zip(found, amounts, deviations, strict=True))
+            return tuple(
+                WordScore(word, round(float(a), 3), round(float(e), 3))
+                for word, a, e in zip(found, amounts, deviations, strict=True)
+            )
 
         by_sentence = tuple(scored(amounts, deviations) if share > 0 else () for amounts, deviations, share in fits)
         return Attribution(
-            message, tuple(found), scored(total, errors), by_sentence, round(fit, 3), tuple(round(share, 3) for *_, share in fits), len(rows), time.monotonic() - started
+            message,
+            tuple(found),
+            scored(total, errors),
+            by_sentence,
+            round(fit, 3),
+            tuple(round(share, 3) for *_, share in fits),
+            len(rows),
+            time.monotonic() - started,
         )
 
     # Rate
@@ -311,7 +415,9 @@ class Assistant:
 
     def keep_partial(self, before: Conversation, message: str, reply: Reply) -> Conversation:
         """The conversation with a reply that was stopped half-way; what it says is known to have been shown."""
-        prepared = self._prepare(before, mask_personal(self._read(message)[0])[0], reply.language, "warm", reply.sampling)
+        prepared = self._prepare(
+            before, mask_personal(self._read(message)[0])[0], reply.language, "warm", reply.sampling
+        )
         return self._after(before, message, reply, prepared)
 
     def _items(self, ids: Sequence[str]) -> list[Item]:
@@ -323,7 +429,11 @@ def _rated(conversation: Conversation, item_id: str, rating: Rating):
     profile = conversation.profile
     lists = {"liked": profile.liked, "disliked": profile.disliked, "seen": profile.seen}
     target = {"like": "liked", "dislike": "disliked", "seen": "seen"}[rating]
-    changed = {name: tuple(id for id in ids if id != item_id) for name, ids in lists.items() if name == "seen" or rating != "seen"}
+    changed = {
+        name: tuple(id for id in ids if id != item_id)
+        for name, ids in lists.items()
+        if name == "seen" or rating != "seen"
+    }
     changed[target] = (*changed.get(target, lists[target]), item_id)
     return replace(profile, **changed)
 

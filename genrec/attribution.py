@@ -89,7 +89,9 @@ def _held_out_fit(rows: np.ndarray, values: np.ndarray, weights: np.ndarray, alp
     for number in np.unique(fold):
         train, test = fold != number, fold == number
         if train.sum() >= 2:
-            predicted[test] = _model(rows[train], values[train], weights[train], alpha).predict(rows[test].astype(float))
+            predicted[test] = _model(rows[train], values[train], weights[train], alpha).predict(
+                rows[test].astype(float)
+            )
     return float(1 - ((values - predicted) ** 2).sum() / max(((values - values.mean()) ** 2).sum(), 1e-12))
 
 

@@ -181,7 +181,10 @@ def _attributes(row: dict) -> dict[str, Attribute]:
     """The typed attributes: those in "attributes" (or "attrs") and every other column of a plain type."""
     known = {key for keys in _NAMES.values() for key in keys} | {"attributes", "attrs"}
     nested = row.get("attributes") or row.get("attrs") or {}
-    pairs = {**{key: value for key, value in row.items() if key not in known}, **(nested if isinstance(nested, dict) else {})}
+    pairs = {
+        **{key: value for key, value in row.items() if key not in known},
+        **(nested if isinstance(nested, dict) else {}),
+    }
     typed: dict[str, Attribute] = {}
     for key, value in pairs.items():
         if isinstance(value, bool) or (isinstance(value, (int, float)) and math.isfinite(value)):

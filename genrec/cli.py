@@ -49,7 +49,9 @@ def _prepare_streams() -> None:
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="genrec", description="Say what you like; read a recommendation written for you.")
+    parser = argparse.ArgumentParser(
+        prog="genrec", description="Say what you like; read a recommendation written for you."
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     chat = commands.add_parser("chat", help="a conversation in the terminal")
     recommend = commands.add_parser("recommend", help="answer one message, or a file of them")
@@ -59,8 +61,12 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     for command in (recommend, explain):
         command.add_argument("message", nargs="?", help="what you like, in your own words")
         command.add_argument("--json", action="store_true", help="print one JSON object a line")
-    recommend.add_argument("--batch", metavar="FILE", help='JSONL with {"id", "message" | "turns"}; - reads standard input')
-    explain.add_argument("--rows", type=int, default=32, help="how many shortened messages are tried (default: %(default)s)")
+    recommend.add_argument(
+        "--batch", metavar="FILE", help='JSONL with {"id", "message" | "turns"}; - reads standard input'
+    )
+    explain.add_argument(
+        "--rows", type=int, default=32, help="how many shortened messages are tried (default: %(default)s)"
+    )
     screen = commands.add_parser("screen", help="toxicity scores and verdicts of texts")
     screen.add_argument("text", nargs="?")
     screen.add_argument("--batch", metavar="FILE", help='JSONL with {"id", "text"}; - reads standard input')
@@ -75,7 +81,9 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="auto, bundled, a hub id or a folder")
-    parser.add_argument("--engine-url", help="an OpenAI-compatible server to write with, for example http://localhost:8000/v1")
+    parser.add_argument(
+        "--engine-url", help="an OpenAI-compatible server to write with, for example http://localhost:8000/v1"
+    )
     parser.add_argument("--catalogue", help="a .jsonl or .csv file to recommend from")
     parser.add_argument("--language", choices=("auto", "en", "zh"), default="auto", help="of the reply")
     parser.add_argument("--tone", choices=("warm", "brief", "playful", "formal"), default="warm")
@@ -157,7 +165,9 @@ def _chat(args: argparse.Namespace) -> int:
         if not message.strip():
             return 0
         try:
-            conversation = _print_stream(assistant.reply(conversation, message, sampling, language=_language(args), tone=args.tone)).conversation
+            conversation = _print_stream(
+                assistant.reply(conversation, message, sampling, language=_language(args), tone=args.tone)
+            ).conversation
         except InputError as error:
             print(error)
 
@@ -201,7 +211,10 @@ def _recommend_batch(args: argparse.Namespace, sampling: Sampling) -> int:
                 reply = _answer(assistant, turns, sampling, _language(args), args.tone)
             except InputError as error:
                 text = str(error)
-                print(f"genrec: {text if text.startswith(args.batch) else f'{args.batch} line {number}: {text}'}", file=sys.stderr)
+                print(
+                    f"genrec: {text if text.startswith(args.batch) else f'{args.batch} line {number}: {text}'}",
+                    file=sys.stderr,
+                )
                 status = _BAD_INPUT
                 continue
             print(json.dumps(reply_json(reply, id=id), ensure_ascii=False), flush=True)
@@ -233,7 +246,11 @@ def _batch_row(line: str, number: int, name: str) -> tuple[object, list[Turn]]:
         raise bad('neither "message" nor a list "turns" is there')
     read = []
     for turn in turns:
-        if not isinstance(turn, dict) or turn.get("role") not in ("user", "assistant", "system") or not isinstance(turn.get("text"), str):
+        if (
+            not isinstance(turn, dict)
+            or turn.get("role") not in ("user", "assistant", "system")
+            or not isinstance(turn.get("text"), str)
+        ):
             raise bad('each of "turns" needs a "role" (user or assistant) and a "text"')
         read.append(Turn("user" if turn["role"] == "user" else "assistant", turn["text"]))
     if read[-1].role != "user":
@@ -272,7 +289,9 @@ def reply_json(reply: Reply, *, id: object) -> dict[str, Any]:
         "profile": {
             "likes": [interest.text for interest in profile.likes],
             "dislikes": [interest.text for interest in profile.dislikes],
-            "constraints": [{"field": one.field, "op": one.op, "value": one.value, "text": one.text} for one in profile.constraints],
+            "constraints": [
+                {"field": one.field, "op": one.op, "value": one.value, "text": one.text} for one in profile.constraints
+            ],
             "kinds": list(profile.kinds),
             "liked": list(profile.liked),
             "disliked": list(profile.disliked),
@@ -306,13 +325,17 @@ def _explain(args: argparse.Namespace) -> int:
             "words": [_word_json(score) for score in attribution.whole],
             "sentences": [
                 {"text": plain(sentence.text).strip(), "fit": fit, "words": [_word_json(score) for score in scores]}
-                for sentence, fit, scores in zip(reply.sentences, attribution.fit_by_sentence, attribution.by_sentence, strict=True)
+                for sentence, fit, scores in zip(
+                    reply.sentences, attribution.fit_by_sentence, attribution.by_sentence, strict=True
+                )
             ],
         }
         print(json.dumps(row, ensure_ascii=False))
         return 0
     print(plain(reply.text))
-    print(f"\nThe words that most changed how likely this answer was (nats; fit on held-out rows {attribution.fit:.2f}, {attribution.num_rows} rows, {attribution.seconds:.1f} s):")
+    print(
+        f"\nThe words that most changed how likely this answer was (nats; fit on held-out rows {attribution.fit:.2f}, {attribution.num_rows} rows, {attribution.seconds:.1f} s):"
+    )
     for score in sorted(attribution.whole, key=lambda score: -abs(score.score)):
         if score.score:
             print(f"  {score.score:+7.2f} ± {score.error:.2f}  {score.word.text}")
@@ -320,7 +343,13 @@ def _explain(args: argparse.Namespace) -> int:
 
 
 def _word_json(score: Any) -> dict[str, Any]:
-    return {"word": score.word.text, "start": score.word.start, "end": score.word.end, "nats": score.score, "error": score.error}
+    return {
+        "word": score.word.text,
+        "start": score.word.start,
+        "end": score.word.end,
+        "nats": score.score,
+        "error": score.error,
+    }
 
 
 def _screen(args: argparse.Namespace) -> int:
@@ -335,9 +364,16 @@ def _screen(args: argparse.Namespace) -> int:
     scorer, status = ToxicityScorer.load(ASSETS / "models" / "toxicity"), 0
 
     def show(id: object, text: str) -> None:
-        text = text.encode(errors="replace").decode()  # half a character (a broken byte, a lone surrogate) cannot be scored
+        text = text.encode(
+            errors="replace"
+        ).decode()  # half a character (a broken byte, a lone surrogate) cannot be scored
         scores = scorer.score([text])[0]
-        row = {"id": id, "verdict": verdict(scores), "scores": {label: round(float(score), 4) for label, score in scores.items()}, "normalised": normalise(text)}
+        row = {
+            "id": id,
+            "verdict": verdict(scores),
+            "scores": {label: round(float(score), 4) for label, score in scores.items()},
+            "normalised": normalise(text),
+        }
         if args.json or args.batch:
             print(json.dumps(row, ensure_ascii=False), flush=True)
         else:
@@ -355,7 +391,10 @@ def _screen(args: argparse.Namespace) -> int:
             except (ValueError, RecursionError):
                 row = None
             if not isinstance(row, dict) or not isinstance(row.get("text"), str):
-                print(f'genrec: {args.batch} line {number}: {"not JSON" if row is None else "the field text is missing or not a string"}', file=sys.stderr)
+                print(
+                    f"genrec: {args.batch} line {number}: {'not JSON' if row is None else 'the field text is missing or not a string'}",
+                    file=sys.stderr,
+                )
                 status = _BAD_INPUT
                 continue
             show(row.get("id"), row["text"])

@@ -35,7 +35,13 @@ class Grounded:
 
 
 def ground(
-    sentence: str, shelf: Sequence[Item], find: Callable[[str], Sequence[Item]], *, language: Language, known_text: str = "", about: Sequence[Item] = ()
+    sentence: str,
+    shelf: Sequence[Item],
+    find: Callable[[str], Sequence[Item]],
+    *,
+    language: Language,
+    known_text: str = "",
+    about: Sequence[Item] = (),
 ) -> Grounded:
     """The sentence held to the facts of `shelf` (what the model was given) and of the whole catalogue (`find` by title).
 
@@ -56,15 +62,21 @@ def ground(
     text = "".join(pieces)
     items = [mention.item for mention in mentions if mention.item]
     subjects = items or list(about)
-    own_year = {mention.title: str(mention.item.year) for mention in mentions if mention.item and mention.item.year is not None}
-    text = _YEAR_OF_TITLE.sub(lambda match: _with_year(match, own_year.get(match.group(1), match.group(3)), known_text), text)
+    own_year = {
+        mention.title: str(mention.item.year) for mention in mentions if mention.item and mention.item.year is not None
+    }
+    text = _YEAR_OF_TITLE.sub(
+        lambda match: _with_year(match, own_year.get(match.group(1), match.group(3)), known_text), text
+    )
     fixed, is_false = _check_years(text, subjects, shelf, known_text)
     if not is_false:
         fixed, is_false = _check_makers(fixed, subjects, shelf, known_text, language)
     return Grounded(fixed, _relocated(fixed, mentions), is_false)
 
 
-def _match(title: str, shelf: Sequence[Item], find: Callable[[str], Sequence[Item]], language: Language) -> tuple[Item | None, str]:
+def _match(
+    title: str, shelf: Sequence[Item], find: Callable[[str], Sequence[Item]], language: Language
+) -> tuple[Item | None, str]:
     """The item a title names and the title as it should be written."""
     wanted = normalise(title)
     for item in shelf:
@@ -90,13 +102,17 @@ def _with_year(match: re.Match[str], own: str, known_text: str) -> str:
 
 def _check_years(text: str, subjects: list[Item], shelf: Sequence[Item], known_text: str) -> tuple[str, bool]:
     allowed = {str(item.year) for item in subjects if item.year is not None}
-    quoted = known_text + " ".join(part for item in shelf for part in (item.title, item.title_zh, item.pitch, item.pitch_zh))
+    quoted = known_text + " ".join(
+        part for item in shelf for part in (item.title, item.title_zh, item.pitch, item.pitch_zh)
+    )
     allowed |= set(re.findall(r"\d{4}", quoted))
     decades = {year[:3] + "0" for year in allowed}
     wrong = [
         match
         for match in _YEAR.finditer(text)
-        if match.group(1) not in allowed and not (match.group(2) and match.group(1) in decades) and not _is_in_title(text, match.start())
+        if match.group(1) not in allowed
+        and not (match.group(2) and match.group(1) in decades)
+        and not _is_in_title(text, match.start())
     ]
     if not wrong:
         return text, False
@@ -109,8 +125,20 @@ def _check_years(text: str, subjects: list[Item], shelf: Sequence[Item], known_t
     return text, False
 
 
-def _check_makers(text: str, subjects: list[Item], shelf: Sequence[Item], known_text: str, language: Language) -> tuple[str, bool]:
-    allowed = normalise(" ".join([known_text, *(f"{item.creator} {item.creator_zh} {item.title} {item.title_zh} {item.pitch} {item.pitch_zh} {item.country}" for item in subjects)]))
+def _check_makers(
+    text: str, subjects: list[Item], shelf: Sequence[Item], known_text: str, language: Language
+) -> tuple[str, bool]:
+    allowed = normalise(
+        " ".join(
+            [
+                known_text,
+                *(
+                    f"{item.creator} {item.creator_zh} {item.title} {item.title_zh} {item.pitch} {item.pitch_zh} {item.country}"
+                    for item in subjects
+                ),
+            ]
+        )
+    )
     for match in reversed([*_BY.finditer(text), *_BY_ZH.finditer(text)]):
         name = match.group(1).rstrip(" .'’")
         if normalise(name) in allowed or _is_in_title(text, match.start(1)):

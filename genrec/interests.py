@@ -21,14 +21,22 @@ _MAX_PHRASE_WORDS = 9
 _MAX_PHRASE_HAN = 16
 _WORKS = ("film", "series", "book", "album", "game")  # naming one of these means "such as this one", not "give me this"
 
-_CLAUSE = re.compile(r"\s*[(（]\d{4}[)）]|(?:[!?;:,\n。！？；：，、()（）]|\.(?!\d))+|(?<!anything)(?<!nothing)\s+but\s+|\s+(?:though|although|except for|except|because|so that|which|and also)\s+|但是|但|不过|而且|因为|(?=anything but)|\s+(?=that (?:isn'?t|is not|aren'?t|are not|doesn'?t))|\s+(?=without\b)|\s+(?=(?:with|and) no\b)|(?<!why)\s+(?=not\s)|(?=除了)", re.IGNORECASE)
-_CONTRAST = re.compile(r"\b(?:but|though|although)\b|但是?|不过", re.IGNORECASE)  # what follows is liked unless it says no itself
+_CLAUSE = re.compile(
+    r"\s*[(（]\d{4}[)）]|(?:[!?;:,\n。！？；：，、()（）]|\.(?!\d))+|(?<!anything)(?<!nothing)\s+but\s+|\s+(?:though|although|except for|except|because|so that|which|and also)\s+|但是|但|不过|而且|因为|(?=anything but)|\s+(?=that (?:isn'?t|is not|aren'?t|are not|doesn'?t))|\s+(?=without\b)|\s+(?=(?:with|and) no\b)|(?<!why)\s+(?=not\s)|(?=除了)",
+    re.IGNORECASE,
+)
+_CONTRAST = re.compile(
+    r"\b(?:but|though|although)\b|但是?|不过", re.IGNORECASE
+)  # what follows is liked unless it says no itself
 _NEGATIVE = re.compile(
     r"\b(?:not|no|without|don'?t|doesn'?t|didn'?t|hate[ds]?|dislike[ds]?|avoid(?:ed)?|nothing|never|except|anything but|isn'?t|aren'?t|wasn'?t|tired of|sick of|(?:can|could)(?:'?t|not) stand|less)\b"
     r"|不要|不想|不喜欢|不爱|不看|不吃|不能吃|讨厌|别|除了|受不了|不含|没兴趣",
     re.IGNORECASE,
 )
-_NOT_NEGATIVE = re.compile(r"\b(?:why not|are you looking for|do you like|not only|can'?t get enough|no problem|no idea|do not mind|(?:don|didn)'?t (?:mind|know)|nothing like a|not sure)\b|不错|不知道|不确定|别的", re.IGNORECASE)
+_NOT_NEGATIVE = re.compile(
+    r"\b(?:why not|are you looking for|do you like|not only|can'?t get enough|no problem|no idea|do not mind|(?:don|didn)'?t (?:mind|know)|nothing like a|not sure)\b|不错|不知道|不确定|别的",
+    re.IGNORECASE,
+)
 _TRIGGER = re.compile(
     r"\b(?:lik(?:e|ed)|love[ds]?|enjoy(?:ed)?|want(?:ed)?|need|prefer|looking for|look for|search(?:ing)? for|interested in|into|in the mood for|fan of|fond of|adore|crav(?:e|ing)|"
     r"recommend|suggest|find|show me|give me|feel like|something|anything)\b"
@@ -44,20 +52,28 @@ _FILLER_EN = re.compile(
     r"tired|sick|can'?t stand|less|be|have|has)\b[\s']*",
     re.IGNORECASE,
 )
-_TAIL_EN = re.compile(r"[\s]+(?:please|thanks|thank you|to watch|to see|to read|to listen to|to play|to try|too|as well|tonight|today|for me|or so|etc|right now|a lot|very much|though|lately|recently)$", re.IGNORECASE)
+_TAIL_EN = re.compile(
+    r"[\s]+(?:please|thanks|thank you|to watch|to see|to read|to listen to|to play|to try|too|as well|tonight|today|for me|or so|etc|right now|a lot|very much|though|lately|recently)$",
+    re.IGNORECASE,
+)
 _FILLER_ZH = re.compile(
     r"^(?:你好|您好|嗨|哈喽|请问|请|麻烦|劳驾|谢谢|那|嗯|好的|最近|今天|今晚|现在|周末|能不能|能|可不可以|可以|帮忙|帮|给|我们|我|咱们|你|您|特别|非常|很|最|也|都|就|还|再|比较|想要|想|要|喜欢|爱|推荐|介绍|寻找|找|看|听|读|吃|玩|去|学|买|来|"
     r"有没有|有什么|有|什么|一些|一点|一个|一部|一本|一张|一家|一款|一道|几部|几本|几个|个|些|点|部|本|家|不要|不想|不喜欢|不爱|不看|不吃|不能吃|讨厌|别|除了|受不了|不含|求|是|的|和|跟|一下|最好|希望|外出|需要|为|他|她)"
 )
-_TAIL_ZH = re.compile(r"(?:吗|呢|呗|吧|啊|呀|哦|谢谢|多谢|推荐一下|推荐|有吗|可以吗|好吗|行吗|怎么样|之类的|什么的|以外|之外|都可以|都行|了|看看|听听|玩玩|尝尝|呗)$")
+_TAIL_ZH = re.compile(
+    r"(?:吗|呢|呗|吧|啊|呀|哦|谢谢|多谢|推荐一下|推荐|有吗|可以吗|好吗|行吗|怎么样|之类的|什么的|以外|之外|都可以|都行|了|看看|听听|玩玩|尝尝|呗)$"
+)
 _EMPTY = frozenset(
-    ("it that this them those these one ones something anything thing things stuff movie movies "
-    "film films show shows book books music song songs good nice great any some kind kinds more "
-    "other others else").split()
+    (
+        "it that this them those these one ones something anything thing things stuff movie movies "
+        "film films show shows book books music song songs good nice great any some kind kinds more "
+        "other others else"
+    ).split()
 )
 _EMPTY_ZH = frozenset(
-    ("这个 那个 这些 那些 别的 其他 东西 电影 片子 书 音乐 歌 游戏 地方 景点 菜 课程 "
-    "活动 剧 好看 好听 好吃 好玩").split()
+    (
+        "这个 那个 这些 那些 别的 其他 东西 电影 片子 书 音乐 歌 游戏 地方 景点 菜 课程 活动 剧 好看 好听 好吃 好玩"
+    ).split()
 )
 
 _ASKS: tuple[tuple[Intent, str], ...] = (
@@ -71,15 +87,43 @@ _ASKS: tuple[tuple[Intent, str], ...] = (
     ("greeting", r"^(?:hi|hello|hey|yo|good (?:morning|evening|afternoon))(?: there)?[!. ,]*$|^(?:你好|您好|嗨|哈喽|在吗)[!！。~ ]*$"),
 )  # fmt: skip
 _INTENTS = tuple((intent, re.compile(pattern, re.IGNORECASE)) for intent, pattern in _ASKS)
-_TO_US = re.compile(r"\b(?:are|do|did|have) you (?:look|lik|want|prefer|think|enjoy|see|watch)", re.IGNORECASE)  # a question to us tells nothing of him
+_GREETING = re.compile(
+    r"(?:hi+|hell+o+|hey+|good (?:morning|evening|afternoon|day))\b|你好|您好|嗨|哈喽", re.IGNORECASE
+)
+_TO_US = re.compile(
+    r"\b(?:are|do|did|have) you (?:look|lik|want|prefer|think|enjoy|see|watch)", re.IGNORECASE
+)  # a question to us tells nothing of him
 _DECADE = re.compile(r"(?:(?:19|20)(\d0)|\b(\d0))'?s\b|(\d0)年代", re.IGNORECASE)
-_YEARS = re.compile(r"\b(before|after|since|until|from|older than|newer than)\s+((?:19|20)\d\d)\b|((?:19|20)\d\d)年?(以前|之前|以后|之后)", re.IGNORECASE)
+_YEARS = re.compile(
+    r"\b(before|after|since|until|from|older than|newer than)\s+((?:19|20)\d\d)\b|((?:19|20)\d\d)年?(以前|之前|以后|之后)",
+    re.IGNORECASE,
+)
 _LIMIT = re.compile(
     r"\b(?:under|less than|at most|no more than|shorter than|max(?:imum)?|within)\s+(\d+(?:\.\d+)?|one|two|three|an?)\s*(hours?|minutes?|mins?|pages?|h)\b|(\d+(?:\.\d+)?|[一两三半])个?(小时|分钟|页)(?:以内|之内|以下|内|能|就能|可以做|搞定)",
     re.IGNORECASE,
 )
-_PLAYERS = re.compile(r"\b(?:for |with )?(\d|two|three|four|five|six)[\s-]*(?:players?|people|of us)\b|([两二三四五六\d])个?人(?:玩)?", re.IGNORECASE)
-_NUMBERS = {"one": 1, "a": 1, "an": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "一": 1, "两": 2, "二": 2, "三": 3, "四": 4, "五": 5, "六": 6, "半": 0.5}
+_PLAYERS = re.compile(
+    r"\b(?:for |with )?(\d|two|three|four|five|six)[\s-]*(?:players?|people|of us)\b|([两二三四五六\d])个?人(?:玩)?",
+    re.IGNORECASE,
+)
+_NUMBERS = {
+    "one": 1,
+    "a": 1,
+    "an": 1,
+    "two": 2,
+    "three": 3,
+    "four": 4,
+    "five": 5,
+    "six": 6,
+    "一": 1,
+    "两": 2,
+    "二": 2,
+    "三": 3,
+    "四": 4,
+    "五": 5,
+    "六": 6,
+    "半": 0.5,
+}
 _YEAR_AFTER = re.compile(r"\s*[(（](\d{4})[)）]")
 _QUOTED = re.compile(r"[《“\"*]")
 
@@ -94,20 +138,37 @@ class Understanding:
     has_wish: bool = False
 
 
-def understand(message: str, profile: Profile, *, vocabulary: Vocabulary, by_title: Mapping[str, tuple[Item, ...]], last_items: Sequence[Item] = (), turn: int = 0) -> Understanding:
+def understand(
+    message: str,
+    profile: Profile,
+    *,
+    vocabulary: Vocabulary,
+    by_title: Mapping[str, tuple[Item, ...]],
+    last_items: Sequence[Item] = (),
+    turn: int = 0,
+) -> Understanding:
     """The message read in the light of the profile so far. `last_items` are those the last reply named."""
     named_spans = named_items(message, by_title)
     named = tuple(dict.fromkeys(item for item, _, _ in named_spans))
-    found = [one for one in vocabulary.find(message) if not any(start <= one.start < end for _, start, end in named_spans)]
+    found = [
+        one for one in vocabulary.find(message) if not any(start <= one.start < end for _, start, end in named_spans)
+    ]
     constraints = _constraints(message, turn)
     interests = _interests(message, found, [(start, end) for _, start, end in named_spans], constraints, turn)
     intent: Intent = next((asked for asked, pattern in _INTENTS if pattern.search(message.strip())), "none")
     has_wish = bool(interests or constraints or named)
     if intent == "none" or intent in ("greeting", "thanks") and has_wish:
-        intent = "recommend"
+        is_chat = not has_wish and _GREETING.match(message.strip()) and len(words(message)) <= 8
+        intent = "greeting" if is_chat else "recommend"
     if intent == "reject" and len(interests) > 0 and not last_items and not named:
         intent = "recommend"
-    kinds = tuple(dict.fromkeys(one.term for one in found if one.group == "kinds" and not _is_verb(message, one) and not _is_negated(message, one.start)))
+    kinds = tuple(
+        dict.fromkeys(
+            one.term
+            for one in found
+            if one.group == "kinds" and not _is_verb(message, one) and not _is_negated(message, one.start)
+        )
+    )
 
     liked, disliked, seen = list(profile.liked), list(profile.disliked), list(profile.seen)
     for item, start, _ in named_spans:
@@ -119,7 +180,11 @@ def understand(message: str, profile: Profile, *, vocabulary: Vocabulary, by_tit
     if intent == "reject" and not named:
         seen += [item.id for item in last_items]
     new_texts = {normalise(interest.text) for interest in interests}
-    kept = [interest for interest in profile.interests if normalise(interest.text) not in new_texts and not _contradicts(interests, interest)]
+    kept = [
+        interest
+        for interest in profile.interests
+        if normalise(interest.text) not in new_texts and not _contradicts(interests, interest)
+    ]
     fields = {constraint.field for constraint in constraints}
     updated = replace(
         profile,
@@ -139,7 +204,9 @@ def named_items(message: str, by_title: Mapping[str, tuple[Item, ...]]) -> list[
     A title of one common word counts only where it is marked: a capital inside the sentence, quotes, 《》, or a year after it.
     """
     found = []
-    tokens = [(match.start(), match.end()) for match in re.finditer(r"[\u3400-\u9fff]|[^\W_]+(?:['’][^\W_]+)?", message)]
+    tokens = [
+        (match.start(), match.end()) for match in re.finditer(r"[\u3400-\u9fff]|[^\W_]+(?:['’][^\W_]+)?", message)
+    ]
     position = 0
     while position < len(tokens):
         for last in range(min(len(tokens), position + 14), position, -1):
@@ -175,7 +242,9 @@ def _is_marked(message: str, start: int, end: int, num_words: int) -> bool:
     return all(capitals) and not (is_first and num_words == 1)
 
 
-def _interests(message: str, found: list[Found], taken: list[tuple[int, int]], constraints: list[Constraint], turn: int) -> list[Interest]:
+def _interests(
+    message: str, found: list[Found], taken: list[tuple[int, int]], constraints: list[Constraint], turn: int
+) -> list[Interest]:
     interests: list[Interest] = []
     has_trigger, is_like, start = False, True, 0
     joint = ""  # what stands before the clause
@@ -200,7 +269,9 @@ def _interests(message: str, found: list[Found], taken: list[tuple[int, int]], c
     return interests
 
 
-def _phrases(message: str, start: int, end: int, found: list[Found], constraints: list[Constraint]) -> list[tuple[int, int]]:
+def _phrases(
+    message: str, start: int, end: int, found: list[Found], constraints: list[Constraint]
+) -> list[tuple[int, int]]:
     """The spans of the noun phrases of one clause: filler and hard conditions cut off at both ends, parted at "and" where both
     halves say something."""
     low, high = start, end
@@ -210,7 +281,9 @@ def _phrases(message: str, start: int, end: int, found: list[Found], constraints
     while low < high:
         rest = message[low:high]
         match = re.match(r"\s+", rest) or (_FILLER_ZH.match(rest) if has_cjk(rest[:1]) else _FILLER_EN.match(rest))
-        if not match or any(one.start == low and one.end >= low + len(match.group().strip()) and one.group != "kinds" for one in found):
+        if not match or any(
+            one.start == low and one.end >= low + len(match.group().strip()) and one.group != "kinds" for one in found
+        ):
             break
         low += len(match.group())
     while low < high:
@@ -234,7 +307,9 @@ def _phrases(message: str, start: int, end: int, found: list[Found], constraints
 def _is_phrase(text: str) -> bool:
     num_han = sum(has_cjk(character) for character in text)
     num_letters = sum(character.isalpha() for character in text)
-    return num_letters >= 2 and num_han <= _MAX_PHRASE_HAN and len(text.split()) <= _MAX_PHRASE_WORDS and len(text) <= 80
+    return (
+        num_letters >= 2 and num_han <= _MAX_PHRASE_HAN and len(text.split()) <= _MAX_PHRASE_WORDS and len(text) <= 80
+    )
 
 
 def _is_empty(text: str) -> bool:
@@ -249,11 +324,17 @@ def _is_negated(message: str, start: int) -> bool:
 def _is_verb(message: str, found: Found) -> bool:
     """ "book a table" and "of course" name no kind."""
     before, after = message[: found.start].lower(), message[found.end :].lower()
-    return before.endswith("of ") and found.term == "course" or bool(found.term == "book" and re.match(r"\s+(?:a|an|me|the|it|us|my)\b", after))
+    return (
+        before.endswith("of ")
+        and found.term == "course"
+        or bool(found.term == "book" and re.match(r"\s+(?:a|an|me|the|it|us|my)\b", after))
+    )
 
 
 def _contradicts(new: list[Interest], old: Interest) -> bool:
-    return any(interest.is_like != old.is_like and interest.tags and set(interest.tags) & set(old.tags) for interest in new)
+    return any(
+        interest.is_like != old.is_like and interest.tags and set(interest.tags) & set(old.tags) for interest in new
+    )
 
 
 def _constraints(message: str, turn: int) -> list[Constraint]:
@@ -265,7 +346,9 @@ def _constraints(message: str, turn: int) -> list[Constraint]:
 
     for match in _DECADE.finditer(message):
         decade = int(next(group for group in match.groups() if group))
-        century = 2000 if match.group().startswith("20") or (not match.group().startswith("19") and decade <= 20) else 1900
+        century = (
+            2000 if match.group().startswith("20") or (not match.group().startswith("19") and decade <= 20) else 1900
+        )
         add(match, "year", ">=", century + decade)
         add(match, "year", "<=", century + decade + 9)
     for match in _YEARS.finditer(message):

@@ -42,7 +42,9 @@ def load_assistant(settings: Settings, *, assets: Path = ASSETS, on_step: Callab
     if settings.catalogue:
         vocabulary = vocabulary.with_terms(catalogue.tags())
         if catalogue.problems:
-            notices.append(f"{len(catalogue.problems)} rows of the catalogue were left out; the first: {catalogue.problems[0]}.")
+            notices.append(
+                f"{len(catalogue.problems)} rows of the catalogue were left out; the first: {catalogue.problems[0]}."
+            )
     set_threads(settings.threads)
     on_step("filter")
     toxicity = _load_toxicity(settings, assets, notices)
@@ -51,7 +53,15 @@ def load_assistant(settings: Settings, *, assets: Path = ASSETS, on_step: Callab
     on_step("model")
     engine = _load_engine(settings, assets, notices)
     store = _open_store(settings, notices)
-    return Assistant(engine=engine, catalogue=catalogue, vocabulary=vocabulary, retriever=retriever, toxicity=toxicity, store=store, notice=" ".join(notices))
+    return Assistant(
+        engine=engine,
+        catalogue=catalogue,
+        vocabulary=vocabulary,
+        retriever=retriever,
+        toxicity=toxicity,
+        store=store,
+        notice=" ".join(notices),
+    )
 
 
 def check_asset(folder: Path) -> None:
@@ -63,13 +73,19 @@ def check_asset(folder: Path) -> None:
     try:
         card = json.loads((folder / "card.json").read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise AssetError(f"{folder / 'card.json'} cannot be read; the bundled model is incomplete. Clone the repository again.") from error
+        raise AssetError(
+            f"{folder / 'card.json'} cannot be read; the bundled model is incomplete. Clone the repository again."
+        ) from error
     for name, expected in card["sha256"].items():
         path = folder / name
         if not path.is_file():
-            raise AssetError(f"{path} is missing. Clone the repository again, or restore it with `git checkout -- {folder.name}`.")
+            raise AssetError(
+                f"{path} is missing. Clone the repository again, or restore it with `git checkout -- {folder.name}`."
+            )
         if hashlib.sha256(path.read_bytes()).hexdigest() != expected:
-            raise AssetError(f"{path} is not the file its card describes (wrong sha256). Restore it with `git checkout`.")
+            raise AssetError(
+                f"{path} is not the file its card describes (wrong sha256). Restore it with `git checkout`."
+            )
 
 
 def set_threads(wanted: int) -> None:
@@ -108,7 +124,9 @@ def _load_retriever(settings: Settings, assets: Path, catalogue, vocabulary, not
         except AssetError:
             if is_folder or is_reachable:
                 raise
-        notices.append(f"The encoder {name} is not on this machine, and the model hub cannot be reached; the bundled one serves.")
+        notices.append(
+            f"The encoder {name} is not on this machine, and the model hub cannot be reached; the bundled one serves."
+        )
     check_asset(assets / "models" / "encoder")
     return Retriever(catalogue, SentenceEncoder.load(assets / "models" / "encoder"), vocabulary)
 
@@ -138,7 +156,9 @@ def _load_engine(settings: Settings, assets: Path, notices: list[str]):
     if Path(name).is_dir():
         return LocalEngine.load(name)
     if name.startswith((".", "/", "~")) or "/" not in name:
-        raise SettingsError(f"There is no model folder {name}. Give a folder, a hub id such as {HUB_MODEL}, `bundled` or `auto`.")
+        raise SettingsError(
+            f"There is no model folder {name}. Give a folder, a hub id such as {HUB_MODEL}, `bundled` or `auto`."
+        )
     try:
         return _load_hub(name)
     except EngineError as error:
@@ -159,7 +179,9 @@ def _load_hub(name: str):
         return LocalEngine.load(name, is_local_only=True)
     except EngineError:
         if not is_hub_reachable():
-            raise EngineError(f"The model {name} is not on this machine, and the model hub cannot be reached.") from None
+            raise EngineError(
+                f"The model {name} is not on this machine, and the model hub cannot be reached."
+            ) from None
     return LocalEngine.load(name, is_local_only=False)
 
 
@@ -169,7 +191,9 @@ def is_hub_reachable() -> bool:
         return False
     address = urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
     try:
-        with socket.create_connection((address.hostname or "huggingface.co", address.port or 443), timeout=HUB_TIMEOUT_S):
+        with socket.create_connection(
+            (address.hostname or "huggingface.co", address.port or 443), timeout=HUB_TIMEOUT_S
+        ):
             return True
     except OSError:
         return False

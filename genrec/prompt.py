@@ -33,8 +33,26 @@ INSTRUCTIONS: Mapping[Language, str] = {
     ),
 }
 _WORDS: Mapping[Language, Mapping[str, str]] = {
-    "en": {"answer": "Answer in English, {tone}.", "wants": "Wants: ", "avoid": "Not: ", "note": "Note: ", "join": "; ", "by": "by ", "from": "from ", "fits": "fits "},
-    "zh": {"answer": "用中文回答，{tone}。", "wants": "想要：", "avoid": "不要：", "note": "注意：", "join": "；", "by": "作者：", "from": "来自", "fits": "符合"},
+    "en": {
+        "answer": "Answer in English, {tone}.",
+        "wants": "Wants: ",
+        "avoid": "Not: ",
+        "note": "Note: ",
+        "join": "; ",
+        "by": "by ",
+        "from": "from ",
+        "fits": "fits ",
+    },
+    "zh": {
+        "answer": "用中文回答，{tone}。",
+        "wants": "想要：",
+        "avoid": "不要：",
+        "note": "注意：",
+        "join": "；",
+        "by": "作者：",
+        "from": "来自",
+        "fits": "符合",
+    },
 }
 TONES: Mapping[str, str] = {"warm": "亲切", "brief": "简短", "playful": "俏皮", "formal": "正式"}
 

@@ -58,7 +58,9 @@ class SentenceEncoder:
             raise AssetError(f"The encoder {source} cannot be loaded: {error}") from error
 
     def encode(self, texts: list[str]) -> np.ndarray:
-        return self._model.encode(texts, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True).astype(np.float32)
+        return self._model.encode(
+            texts, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
+        ).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +94,13 @@ class Retriever:
         candidates = []
         for row in rows:
             shown = {name: round(float(values[row]), 4) for name, values in parts.items()}
-            candidates.append(Candidate(self._items[row], round(float(score[row]), 4), shown, self._fits(row, profile, turn)))
+            candidates.append(
+                Candidate(self._items[row], round(float(score[row]), 4), shown, self._fits(row, profile, turn))
+            )
         wishes = [interest for interest in profile.likes if interest.turn == turn and interest.tags]
-        unanswered = wishes[-1].text if wishes and candidates and not any(candidate.fits for candidate in candidates) else ""
+        unanswered = (
+            wishes[-1].text if wishes and candidates and not any(candidate.fits for candidate in candidates) else ""
+        )
         return Ranking(tuple(candidates), relaxed, unanswered)
 
     def _allowed(self, profile: Profile) -> tuple[np.ndarray, str]:
@@ -130,12 +136,27 @@ class Retriever:
         likeness = np.zeros(len(self._items), np.float32)
         seeds = [self._row[id] for id in profile.liked if id in self._row]
         for row in seeds:
-            shared = np.array([len(self._terms[row] & terms) for terms in self._terms], np.float32) / max(1, len(self._terms[row]))
-            likeness += (self._vectors @ self._vectors[row] + shared + (self._kinds == self._items[row].kind)) / (3 * len(seeds))
+            shared = np.array([len(self._terms[row] & terms) for terms in self._terms], np.float32) / max(
+                1, len(self._terms[row])
+            )
+            likeness += (self._vectors @ self._vectors[row] + shared + (self._kinds == self._items[row].kind)) / (
+                3 * len(seeds)
+            )
         unwanted = {tag for interest in profile.dislikes for tag in interest.tags}
         dislikes = _DISLIKE * np.array([len(unwanted & terms) for terms in self._terms], np.float32)
-        kind = np.isin(self._kinds, profile.kinds).astype(np.float32) if profile.kinds else np.zeros(len(self._items), np.float32)
-        return {"meaning": meaning, "interests": interests, "likeness": likeness, "kind": kind, "popularity": self._popularity, "dislikes": dislikes}
+        kind = (
+            np.isin(self._kinds, profile.kinds).astype(np.float32)
+            if profile.kinds
+            else np.zeros(len(self._items), np.float32)
+        )
+        return {
+            "meaning": meaning,
+            "interests": interests,
+            "likeness": likeness,
+            "kind": kind,
+            "popularity": self._popularity,
+            "dislikes": dislikes,
+        }
 
     def _diverse(self, score: np.ndarray, profile: Profile, turn: int, count: int) -> list[int]:
         """Rows in order: each next one by score less its likeness to those before (Carbonell & Goldstein 1998), with a
@@ -196,7 +217,9 @@ def item_text(item: Item, vocabulary: Vocabulary, *, languages: Sequence[Languag
     """What the encoder reads of an item, English first and then Chinese; the encoder was trained on just this."""
     parts = []
     if "en" in languages:
-        parts.append(f"{item.title}. {item.kind}. {item.creator}. {', '.join(item.tags)}. {', '.join(item.moods)}. {item.pitch}")
+        parts.append(
+            f"{item.title}. {item.kind}. {item.creator}. {', '.join(item.tags)}. {', '.join(item.moods)}. {item.pitch}"
+        )
     if "zh" in languages:
         tags = ", ".join(vocabulary.translate(tag, "zh") for tag in item.tags)
         parts.append(f"{item.title_zh}. {tags}. {item.pitch_zh}")

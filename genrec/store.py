@@ -47,7 +47,9 @@ class Store:
             self._connection = sqlite3.connect(path, check_same_thread=False, timeout=5.0)
             with self._connection:
                 self._connection.executescript(_SCHEMA)
-                self._connection.execute("CREATE TABLE IF NOT EXISTS probe (x)")  # a read-only file is found out here, not at the first thumb
+                self._connection.execute(
+                    "CREATE TABLE IF NOT EXISTS probe (x)"
+                )  # a read-only file is found out here, not at the first thumb
                 self._connection.execute("DROP TABLE probe")
         except sqlite3.Error as error:
             raise StoreError(f"The database {path} cannot be written: {error}.") from error
@@ -59,11 +61,22 @@ class Store:
             StoreError: it could not be written.
         """
         opposite = {"like": "dislike", "dislike": "like"}.get(feedback.rating, "")
-        row = (datetime.now(UTC).isoformat(timespec="seconds"), feedback.user_id, feedback.item_id, feedback.rating, feedback.reason[:500])
+        row = (
+            datetime.now(UTC).isoformat(timespec="seconds"),
+            feedback.user_id,
+            feedback.item_id,
+            feedback.rating,
+            feedback.reason[:500],
+        )
         try:
             with self._lock, self._connection:
-                self._connection.execute("DELETE FROM feedback WHERE user_id = ? AND item_id = ? AND rating = ?", (feedback.user_id, feedback.item_id, opposite))
-                self._connection.execute("INSERT OR REPLACE INTO feedback (at, user_id, item_id, rating, reason) VALUES (?, ?, ?, ?, ?)", row)
+                self._connection.execute(
+                    "DELETE FROM feedback WHERE user_id = ? AND item_id = ? AND rating = ?",
+                    (feedback.user_id, feedback.item_id, opposite),
+                )
+                self._connection.execute(
+                    "INSERT OR REPLACE INTO feedback (at, user_id, item_id, rating, reason) VALUES (?, ?, ?, ?, ?)", row
+                )
         except sqlite3.Error as error:
             raise StoreError(f"Your feedback could not be kept: {error}.") from error
 
@@ -72,7 +85,9 @@ class Store:
         if not user_id:
             return []
         with self._lock:
-            rows = self._connection.execute("SELECT user_id, item_id, rating, reason FROM feedback WHERE user_id = ? ORDER BY id", (user_id,)).fetchall()
+            rows = self._connection.execute(
+                "SELECT user_id, item_id, rating, reason FROM feedback WHERE user_id = ? ORDER BY id", (user_id,)
+            ).fetchall()
         return [Feedback(*row) for row in rows]
 
     def count(self) -> int:

@@ -114,7 +114,14 @@ def make_assistant(catalogue, vocabulary, retriever, toxicity):
     from genrec.store import Store
 
     def make(engine, store=None):
-        return Assistant(engine=engine, catalogue=catalogue, vocabulary=vocabulary, retriever=retriever, toxicity=toxicity, store=store or Store())
+        return Assistant(
+            engine=engine,
+            catalogue=catalogue,
+            vocabulary=vocabulary,
+            retriever=retriever,
+            toxicity=toxicity,
+            store=store or Store(),
+        )
 
     return make
 

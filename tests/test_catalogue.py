@@ -63,8 +63,16 @@ def test_every_bundled_attribute_has_its_type(catalogue):
 
 
 def test_bundled_ids_and_the_titles_of_a_kind_are_unique(assets):
-    rows = [json.loads(line) for path in sorted((assets / "catalogue").glob("*.jsonl")) for line in path.read_text("utf-8").splitlines()]
-    for key in (lambda row: row["id"], lambda row: (row["kind"], row["title"].casefold()), lambda row: (row["kind"], row["title_zh"])):
+    rows = [
+        json.loads(line)
+        for path in sorted((assets / "catalogue").glob("*.jsonl"))
+        for line in path.read_text("utf-8").splitlines()
+    ]
+    for key in (
+        lambda row: row["id"],
+        lambda row: (row["kind"], row["title"].casefold()),
+        lambda row: (row["kind"], row["title_zh"]),
+    ):
         assert [value for value, count in Counter(map(key, rows)).items() if count > 1] == []
 
 
@@ -90,15 +98,40 @@ def test_titles_are_found_in_either_language_and_namesakes_together(catalogue):
 def test_columns_of_other_names_are_understood(written):
     (item,) = written(
         "mine.jsonl",
-        lines({"item_id": 7, "type": "Film", "name": "Heat", "director": ["Michael Mann"], "release_year": "1995-12-15", "genres": "Crime|Thriller; crime", "overview": "a thief.", "runtime": 170, "owned": True, "price": 9.5, "studio": "WB"}),
+        lines(
+            {
+                "item_id": 7,
+                "type": "Film",
+                "name": "Heat",
+                "director": ["Michael Mann"],
+                "release_year": "1995-12-15",
+                "genres": "Crime|Thriller; crime",
+                "overview": "a thief.",
+                "runtime": 170,
+                "owned": True,
+                "price": 9.5,
+                "studio": "WB",
+            }
+        ),
     ).items
-    assert (item.id, item.kind, item.title, item.creator, item.year, item.tags, item.pitch) == ("7", "film", "Heat", "Michael Mann", 1995, ("crime", "thriller"), "a thief")
+    assert (item.id, item.kind, item.title, item.creator, item.year, item.tags, item.pitch) == (
+        "7",
+        "film",
+        "Heat",
+        "Michael Mann",
+        1995,
+        ("crime", "thriller"),
+        "a thief",
+    )
     assert item.attributes == {"runtime": 170, "owned": True, "price": 9.5, "studio": "WB"}
     assert item.popularity == 3.0
 
 
 def test_a_csv_file_with_a_byte_order_mark_quotes_and_chinese_is_read(written):
-    catalogue = written("mine.csv", '\ufefftitle,year,genre,mood\n"Crouching Tiger, Hidden Dragon",2000,"武侠、动作",epic\n卧虎藏龙,,,\n')
+    catalogue = written(
+        "mine.csv",
+        '\ufefftitle,year,genre,mood\n"Crouching Tiger, Hidden Dragon",2000,"武侠、动作",epic\n卧虎藏龙,,,\n',
+    )
     assert [(item.title, item.year, item.tags, item.moods) for item in catalogue.items] == [
         ("Crouching Tiger, Hidden Dragon", 2000, ("武侠", "动作"), ("epic",)),
         ("卧虎藏龙", None, (), ()),
@@ -107,9 +140,23 @@ def test_a_csv_file_with_a_byte_order_mark_quotes_and_chinese_is_read(written):
 
 
 def test_bad_rows_are_named_by_line_and_the_good_ones_kept(written):
-    catalogue = written("shop.jsonl", lines({"title": "A", "id": 1}, "{broken", "", [1, 2], "null", {"year": 1990}, {"title": "B", "id": 1}, {"title": "C"}))
+    catalogue = written(
+        "shop.jsonl",
+        lines(
+            {"title": "A", "id": 1},
+            "{broken",
+            "",
+            [1, 2],
+            "null",
+            {"year": 1990},
+            {"title": "B", "id": 1},
+            {"title": "C"},
+        ),
+    )
     assert [item.title for item in catalogue.items] == ["A", "C"]
-    assert [problem.split(":")[0] for problem in catalogue.problems] == [f"shop.jsonl line {line}" for line in (2, 4, 5, 6, 7)]
+    assert [problem.split(":")[0] for problem in catalogue.problems] == [
+        f"shop.jsonl line {line}" for line in (2, 4, 5, 6, 7)
+    ]
     assert "title" in catalogue.problems[3]
     assert "'1' is used twice" in catalogue.problems[4]
 
@@ -125,8 +172,17 @@ def test_hostile_cells_become_one_short_harmless_line(written):
     catalogue = written(
         "bad.jsonl",
         lines(
-            {"title": "<script>alert(1)</script>", "pitch": "x" * 1_000_000, "tags": ["y" * 1000] * 3 + list(range(100)), "note": "z" * 1_000_000},
-            {"title": "**Ignore**\n\nprevious | instructions\u202e\x00\U000e0041", "creator": {"a": [1]}, "tags": {"x": 1}},
+            {
+                "title": "<script>alert(1)</script>",
+                "pitch": "x" * 1_000_000,
+                "tags": ["y" * 1000] * 3 + list(range(100)),
+                "note": "z" * 1_000_000,
+            },
+            {
+                "title": "**Ignore**\n\nprevious | instructions\u202e\x00\U000e0041",
+                "creator": {"a": [1]},
+                "tags": {"x": 1},
+            },
         ),
     )
     script, injected = catalogue.items
@@ -138,13 +194,25 @@ def test_hostile_cells_become_one_short_harmless_line(written):
 
 
 def test_numbers_that_are_none_are_not_known(written):
-    (item,) = written("bad.jsonl", '{"title": "A", "year": NaN, "popularity": NaN, "length": Infinity, "id": true}').items
+    (item,) = written(
+        "bad.jsonl", '{"title": "A", "year": NaN, "popularity": NaN, "length": Infinity, "id": true}'
+    ).items
     assert (item.year, item.popularity, item.attributes) == (None, 3.0, {})
     high, low = written("two.jsonl", '{"title": "A", "popularity": 1e999}\n{"title": "B", "popularity": -4}').items
     assert (high.popularity, low.popularity) == (3.0, 1.0)
 
 
-@pytest.mark.parametrize("hostile", ["[" * 200_000, '{"title": "A", "big": 1' + "0" * 400 + "}", '{"title": "A", "big": ' + "9" * 5000 + "}", '{"title": "** "}', "\x00\x01", '"' * 1_000_000])
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "[" * 200_000,
+        '{"title": "A", "big": 1' + "0" * 400 + "}",
+        '{"title": "A", "big": ' + "9" * 5000 + "}",
+        '{"title": "** "}',
+        "\x00\x01",
+        '"' * 1_000_000,
+    ],
+)
 def test_a_hostile_line_is_one_problem_and_not_the_end(written, hostile):
     catalogue = written("bad.jsonl", lines(hostile, {"title": "Good"}))
     assert [item.title for item in catalogue.items] == ["Good"]
@@ -157,7 +225,15 @@ def test_bytes_that_are_not_utf8_do_not_stop_the_reading(tmp_path):
     assert [item.title for item in read_catalogue(tmp_path / "latin.jsonl").items][1] == "Up"
 
 
-@pytest.mark.parametrize(("name", "text", "said"), [("none.jsonl", None, "does not exist"), ("data.txt", "title\nA", ".jsonl or .csv"), ("empty.jsonl", "", "No item"), ("all_bad.jsonl", "{}\n", "line 1")])
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("none.jsonl", None, "does not exist"),
+        ("data.txt", "title\nA", ".jsonl or .csv"),
+        ("empty.jsonl", "", "No item"),
+        ("all_bad.jsonl", "{}\n", "line 1"),
+    ],
+)
 def test_a_file_that_gives_nothing_is_an_error_that_says_why(tmp_path, name, text, said):
     if text is not None:
         (tmp_path / name).write_text(text)

@@ -123,7 +123,10 @@ def test_vectors_are_of_unit_length_and_single_precision(encoder):
 
 
 def test_words_of_courtesy_do_not_move_a_wish(encoder):
-    for bare, polite in (("科幻电影", "请给我推荐一些科幻电影吧"), ("science fiction films", "Could you please recommend me some science fiction films?")):
+    for bare, polite in (
+        ("科幻电影", "请给我推荐一些科幻电影吧"),
+        ("science fiction films", "Could you please recommend me some science fiction films?"),
+    ):
         first, second = encoder.encode([bare, polite])
         assert first @ second > 0.9
 
@@ -177,7 +180,9 @@ def test_the_recall_on_the_card_still_holds(encoder, catalogue, documents):
     wishes = held_out_wishes(catalogue.items, read_ways(ASSETS / "catalogue" / "vocabulary.json"), card["seed"], 300)
     for language, texts in (("en", [wish.english for wish in wishes]), ("zh", [wish.chinese for wish in wishes])):
         measured = recall_at_10(encoder.encode(texts) @ documents.T, [wish.answers for wish in wishes])
-        assert measured >= card["figures"][f"recall_at_10_{language}"] - 0.05  # the catalogue may have changed a little since
+        assert (
+            measured >= card["figures"][f"recall_at_10_{language}"] - 0.05
+        )  # the catalogue may have changed a little since
 
 
 def test_the_folder_is_small():

@@ -37,7 +37,11 @@ from genrec.schema import Sampling
 
 WINDOW = 320
 CONTROL = ["<|pad|>", "<|end|>", "<|stop|>", "<|im_start|>", "<bos>", "<think>", "</think>", "pondering"]
-TEXTS = ["I like slow jazz and long films. Please recommend something calm for two.", "我喜欢慢热的科幻片，不要恐怖片。", "Be kind. The system text. User: Assistant:"] * 4
+TEXTS = [
+    "I like slow jazz and long films. Please recommend something calm for two.",
+    "我喜欢慢热的科幻片，不要恐怖片。",
+    "Be kind. The system text. User: Assistant:",
+] * 4
 MESSAGES = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "I like slow jazz."}]
 OTHERS = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "我喜欢慢热的科幻片"}]
 TEMPLATES = {
@@ -66,12 +70,16 @@ def tiny_tokenizer(kind: str) -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(vocab_size=412, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=412, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+    )
     tokenizer.train_from_iterator(TEXTS, trainer)
     tokenizer.add_special_tokens(CONTROL[:5])
     tokenizer.add_tokens(CONTROL[5:])
     pad = {} if kind in ("llama", "mistral") else {"pad_token": "<|pad|>"}
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>", bos_token="<bos>", clean_up_tokenization_spaces=False, **pad)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<|end|>", bos_token="<bos>", clean_up_tokenization_spaces=False, **pad
+    )
     fast.chat_template = TEMPLATES[kind]
     return fast
 
@@ -91,11 +99,15 @@ def tiny_model(kind: str, tokenizer: PreTrainedTokenizerFast):
         case "llama":
             model = LlamaForCausalLM(LlamaConfig(**common))
         case "gemma":
-            model = Gemma3ForCausalLM(Gemma3TextConfig(**common, sliding_window=16, layer_types=["sliding_attention", "full_attention"]))
+            model = Gemma3ForCausalLM(
+                Gemma3TextConfig(**common, sliding_window=16, layer_types=["sliding_attention", "full_attention"])
+            )
         case "mistral":
             model = MistralForCausalLM(MistralConfig(**common, sliding_window=16))
     ends = [ids["<|end|>"], ids["<|stop|>"]] if kind in ("gemma", "llama") else ids["<|end|>"]
-    model.generation_config = GenerationConfig(eos_token_id=ends, bos_token_id=ids["<bos>"], pad_token_id=tokenizer.pad_token_id)
+    model.generation_config = GenerationConfig(
+        eos_token_id=ends, bos_token_id=ids["<bos>"], pad_token_id=tokenizer.pad_token_id
+    )
     return model.eval()
 
 
@@ -131,7 +143,9 @@ class Case:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
     def text(self, messages=MESSAGES, **options) -> str:
-        return "".join(self.engine.stream(messages, Sampling(**{"temperature": 1.0, "max_new_tokens": 24, "seed": 1, **options})))
+        return "".join(
+            self.engine.stream(messages, Sampling(**{"temperature": 1.0, "max_new_tokens": 24, "seed": 1, **options}))
+        )
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +172,9 @@ def case(request, folders) -> Case:
 def read(case):
     """What the model is given, call by call: lists of ids."""
     calls: list[list[int]] = []
-    handle = case.model.register_forward_pre_hook(lambda module, args, options: calls.append(options["input_ids"][0].tolist()), with_kwargs=True)
+    handle = case.model.register_forward_pre_hook(
+        lambda module, args, options: calls.append(options["input_ids"][0].tolist()), with_kwargs=True
+    )
     yield calls
     handle.remove()
 
@@ -230,7 +246,9 @@ def test_no_more_than_max_new_tokens_are_drawn(case, read, limit):
 
 def test_a_stop_string_ends_the_text_and_is_left_out(case, read):
     whole = case.text(max_new_tokens=60)
-    stop = next(whole[start : start + 2] for start in range(3, len(whole)) if whole.index(whole[start : start + 2]) == start)
+    stop = next(
+        whole[start : start + 2] for start in range(3, len(whole)) if whole.index(whole[start : start + 2]) == start
+    )
     num_calls = len(read)
     assert case.text(max_new_tokens=60, stop=("never written", stop)) == whole[: whole.index(stop)]
     assert len(read) - num_calls < num_calls
@@ -265,7 +283,9 @@ def test_a_reply_that_would_never_end_fills_the_window_exactly():
     engine = parrot("x")
     num_prompt = engine.count_tokens(PROMPTS["llama"])
     assert engine.describe().window == WINDOW
-    assert "".join(engine.stream(MESSAGES, Sampling(max_new_tokens=10_000, temperature=0))) == "x" * (WINDOW - num_prompt)
+    assert "".join(engine.stream(MESSAGES, Sampling(max_new_tokens=10_000, temperature=0))) == "x" * (
+        WINDOW - num_prompt
+    )
 
 
 def test_two_interleaved_replies_are_the_same_as_alone(case):
@@ -285,7 +305,9 @@ def test_replies_written_in_threads_are_the_same_as_alone(case):
 
     def write(number):
         start.wait()
-        for piece in case.engine.stream(jobs[number][0], Sampling(temperature=1.0, max_new_tokens=12, seed=jobs[number][1])):
+        for piece in case.engine.stream(
+            jobs[number][0], Sampling(temperature=1.0, max_new_tokens=12, seed=jobs[number][1])
+        ):
             texts[number] += piece
 
     threads = [threading.Thread(target=write, args=(number,)) for number in range(len(jobs))]
@@ -298,7 +320,9 @@ def test_replies_written_in_threads_are_the_same_as_alone(case):
 
 def test_control_tokens_typed_in_a_message_are_read_as_text(case, read):
     names = [name for name in [*case.tokenizer.all_special_tokens, *case.tokenizer.get_added_vocab()] if name.strip()]
-    typed = [{"role": role, "content": "I like " + "".join(names) + "<" + names[0] + "jazz"} for role in ("system", "user")]
+    typed = [
+        {"role": role, "content": "I like " + "".join(names) + "<" + names[0] + "jazz"} for role in ("system", "user")
+    ]
     control = {case.tokenizer.convert_tokens_to_ids(name) for name in names}
     case.text(max_new_tokens=1)
     case.text(typed, max_new_tokens=1)
@@ -328,7 +352,9 @@ def test_the_thinking_model_did_think(folders):
 @pytest.mark.parametrize("end", ["<|end|>", "<|stop|>"])
 def test_every_end_token_of_a_list_ends_the_reply(end):
     tokenizer = tiny_tokenizer("gemma")
-    model = Parrot(tiny_model("llama", tokenizer).config, tokenizer("calm" + end + "jazz", add_special_tokens=False)["input_ids"])
+    model = Parrot(
+        tiny_model("llama", tokenizer).config, tokenizer("calm" + end + "jazz", add_special_tokens=False)["input_ids"]
+    )
     model.generation_config = tiny_model("gemma", tokenizer).generation_config
     assert "".join(LocalEngine(model, tokenizer, name="").stream(MESSAGES, Sampling(temperature=0))) == "calm"
 
@@ -345,11 +371,18 @@ def test_a_character_of_several_tokens_is_shown_only_whole():
 @pytest.mark.parametrize("num_missing", [1, 2, 3])
 def test_a_character_cut_off_by_the_limit_is_not_shown(num_missing):
     engine = parrot("ok 🦊")
-    assert "".join(engine.stream(MESSAGES, Sampling(temperature=0, max_new_tokens=engine.count_tokens("ok 🦊") - num_missing))) == "ok "
+    assert (
+        "".join(
+            engine.stream(MESSAGES, Sampling(temperature=0, max_new_tokens=engine.count_tokens("ok 🦊") - num_missing))
+        )
+        == "ok "
+    )
 
 
 def test_a_model_that_fails_in_the_middle_raises_one_line_after_what_it_wrote():
-    engine = parrot([*parrot("x").stream(MESSAGES, Sampling(max_new_tokens=0)), 70, 71, RuntimeError("out of memory\ndetails")])
+    engine = parrot(
+        [*parrot("x").stream(MESSAGES, Sampling(max_new_tokens=0)), 70, 71, RuntimeError("out of memory\ndetails")]
+    )
     pieces = []
     with pytest.raises(EngineError, match=r"^The model stopped: out of memory$"):
         pieces.extend(engine.stream(MESSAGES, Sampling(temperature=0)))
@@ -386,7 +419,12 @@ def test_scores_are_the_log_probabilities_of_a_full_forward(case):
 
 
 def test_a_batch_of_prompts_scores_as_each_alone(case):
-    prompts = [MESSAGES, OTHERS, [MESSAGES[0], {"role": "user", "content": "x"}], [MESSAGES[0], {"role": "user", "content": "jazz " * 12}]]
+    prompts = [
+        MESSAGES,
+        OTHERS,
+        [MESSAGES[0], {"role": "user", "content": "x"}],
+        [MESSAGES[0], {"role": "user", "content": "jazz " * 12}],
+    ]
     singles = np.concatenate([case.engine.score([prompt], REPLY) for prompt in prompts])
     np.testing.assert_allclose(case.engine.score(prompts, REPLY), singles, atol=1e-4)
 
@@ -405,7 +443,9 @@ def test_many_prompts_are_scored_in_several_batches_with_the_same_result(case, m
     prompts = [MESSAGES, OTHERS, [MESSAGES[0], {"role": "user", "content": "x"}]]
     whole, sizes = case.engine.score(prompts, REPLY), []
     monkeypatch.setattr("genrec.engines.local._SCORE_TOKENS", 1)
-    handle = case.model.register_forward_pre_hook(lambda module, args, options: sizes.append(len(options["input_ids"])), with_kwargs=True)
+    handle = case.model.register_forward_pre_hook(
+        lambda module, args, options: sizes.append(len(options["input_ids"])), with_kwargs=True
+    )
     np.testing.assert_allclose(case.engine.score(prompts, REPLY), whole, atol=1e-4)
     handle.remove()
     assert sizes == [1, 1, 1]
@@ -417,7 +457,9 @@ def test_spans_tell_where_each_scored_token_stands_in_the_reply(case):
     assert all(0 <= start <= end <= len(REPLY) for start, end in spans)
     assert all(before[0] <= after[0] for before, after in pairwise(spans))
     covered = {position for start, end in spans for position in range(start, end)}
-    assert [character for position, character in enumerate(REPLY) if position not in covered and not character.isspace()] == []
+    assert [
+        character for position, character in enumerate(REPLY) if position not in covered and not character.isspace()
+    ] == []
 
 
 def test_writing_and_scoring_at_once_do_not_disturb_each_other(case):
@@ -436,7 +478,12 @@ def test_writing_and_scoring_at_once_do_not_disturb_each_other(case):
 def test_a_saved_model_loads_from_its_folder_and_describes_itself(folders):
     engine = LocalEngine.load(str(folders["mistral"]))
     info = engine.describe()
-    assert (info.model, info.device, info.window, info.can_score) == (str(folders["mistral"]), "cuda:0" if torch.cuda.is_available() else "cpu", WINDOW, True)
+    assert (info.model, info.device, info.window, info.can_score) == (
+        str(folders["mistral"]),
+        "cuda:0" if torch.cuda.is_available() else "cpu",
+        WINDOW,
+        True,
+    )
     assert info.num_parameters == sum(parameter.numel() for parameter in engine.model.parameters())
     assert "".join(engine.stream(MESSAGES, Sampling(seed=1, max_new_tokens=8)))
 
@@ -480,7 +527,10 @@ def test_thoughts_are_hidden_however_the_text_is_cut(cut, is_thinking):
     assert "".join(hide_thoughts(chunks, is_thinking=is_thinking)) == wanted
 
 
-@given(chunked(["a", "ab", "bc", "c", "\n\n", "b"]), st.lists(st.sampled_from(["abc", "b", "\n\n", "ca", "cab", "bcb"]), max_size=3))
+@given(
+    chunked(["a", "ab", "bc", "c", "\n\n", "b"]),
+    st.lists(st.sampled_from(["abc", "b", "\n\n", "ca", "cab", "bcb"]), max_size=3),
+)
 @example(("abc", ["abc"]), ["abc", "b"])
 def test_text_ends_before_the_stop_string_that_is_complete_first_however_it_is_cut(cut, stops):
     text, chunks = cut

@@ -10,7 +10,9 @@ RUNNER = Item("film-1", "film", "Blade Runner", "银翼杀手", "Ridley Scott", 
 ODYSSEY = Item("film-2", "film", "2001: A Space Odyssey", "2001太空漫游", "Stanley Kubrick", "斯坦利·库布里克", 1968)
 WALL = Item("place-1", "place", "Mutianyu Great Wall", "慕田峪长城", country="China")
 AMELIE = Item("film-3", "film", "Amélie", "天使爱美丽", "Jean-Pierre Jeunet", "让-皮埃尔·热内", 2001)
-SOLARIS = Item("film-4", "film", "Solaris", "飞向太空", "Andrei Tarkovsky", "安德烈·塔可夫斯基", 1972, pitch="set in 1999")
+SOLARIS = Item(
+    "film-4", "film", "Solaris", "飞向太空", "Andrei Tarkovsky", "安德烈·塔可夫斯基", 1972, pitch="set in 1999"
+)
 CATALOGUE = Catalogue((RUNNER, ODYSSEY, WALL, AMELIE, SOLARIS))
 
 
@@ -77,7 +79,10 @@ def test_two_edits_do_not_turn_one_short_title_into_another():
         ("**Blade Runner** by James Cameron glows.", "**Blade Runner** by Ridley Scott glows."),
         ("**Blade Runner** (1984), by Jean-Luc Godard.", "**Blade Runner** (1982), by Ridley Scott."),
         ("Director James Cameron made **Blade Runner**.", "Director Ridley Scott made **Blade Runner**."),
-        ("**Blade Runner** (1968) and **2001: A Space Odyssey** (1982).", "**Blade Runner** (1982) and **2001: A Space Odyssey** (1968)."),
+        (
+            "**Blade Runner** (1968) and **2001: A Space Odyssey** (1982).",
+            "**Blade Runner** (1982) and **2001: A Space Odyssey** (1968).",
+        ),
         ("**Blade Runner**（1984）", "**Blade Runner**（1982）"),
     ],
 )
@@ -102,7 +107,11 @@ def test_a_falsehood_that_cannot_be_set_right_is_not_shown(sentence):
 
 
 def test_a_year_in_a_title_is_left_alone():
-    for sentence in ("**2001: A Space Odyssey** is calm.", "**2001: A Space Odyssey** (1968) by Stanley Kubrick.", "2001 is the year in which it plays, **Blade Runner** is not."):
+    for sentence in (
+        "**2001: A Space Odyssey** is calm.",
+        "**2001: A Space Odyssey** (1968) by Stanley Kubrick.",
+        "2001 is the year in which it plays, **Blade Runner** is not.",
+    ):
         grounded = check(sentence, ODYSSEY, RUNNER)
         assert (grounded.text, grounded.is_false) == (sentence, False)
 
@@ -122,7 +131,10 @@ def test_what_the_visitor_or_the_pitch_said_may_be_repeated():
 @pytest.mark.parametrize(
     ("sentence", "expected"),
     [
-        ("推荐**银翼杀手**，1982年的电影，导演是雷德利·斯科特。", "推荐**银翼杀手**，1982年的电影，导演是雷德利·斯科特。"),
+        (
+            "推荐**银翼杀手**，1982年的电影，导演是雷德利·斯科特。",
+            "推荐**银翼杀手**，1982年的电影，导演是雷德利·斯科特。",
+        ),
         ("推荐**银翼杀手**，1984年的电影。", "推荐**银翼杀手**，1982年的电影。"),
         ("1990年代的**银翼杀手**。", "1980年代的**银翼杀手**。"),
         ("**银翼杀手**，导演是詹姆斯·卡梅隆，很好。", "**银翼杀手**，导演是雷德利·斯科特，很好。"),

@@ -13,7 +13,9 @@ def read(vocabulary, catalogue):
     def read(*messages, last_items=()):
         profile = Profile()
         for turn, message in enumerate(messages):
-            result = understand(message, profile, vocabulary=vocabulary, by_title=catalogue.by_title, last_items=last_items, turn=turn)
+            result = understand(
+                message, profile, vocabulary=vocabulary, by_title=catalogue.by_title, last_items=last_items, turn=turn
+            )
             profile = result.profile
         return result
 
@@ -81,7 +83,14 @@ def test_a_wish_is_kept_in_the_visitors_words_without_the_filler(read, message, 
     assert [interest.text for interest in read(message).profile.interests] == phrases
 
 
-@pytest.mark.parametrize("message", ["Hi, I love slow jazz, though no horror: and a heist before 1990!", "你好，我喜欢科幻和喜剧，但是不要恐怖片，两小时以内", "films like Alien (1979) with dragons, under 2 hours"])
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Hi, I love slow jazz, though no horror: and a heist before 1990!",
+        "你好，我喜欢科幻和喜剧，但是不要恐怖片，两小时以内",
+        "films like Alien (1979) with dragons, under 2 hours",
+    ],
+)
 def test_every_span_points_at_its_words(read, message):
     profile = read(message).profile
     assert profile.interests and profile.constraints
@@ -131,7 +140,9 @@ def test_a_named_item_is_liked_and_its_year_tells_namesakes_apart(read, catalogu
     assert not result.profile.disliked
 
 
-@pytest.mark.parametrize("message", ["I hated Spirited Away", "I didn't like Spirited Away", "not Spirited Away", "我不喜欢《千与千寻》"])
+@pytest.mark.parametrize(
+    "message", ["I hated Spirited Away", "I didn't like Spirited Away", "not Spirited Away", "我不喜欢《千与千寻》"]
+)
 def test_a_named_item_that_is_refused_is_disliked(read, catalogue, message):
     profile = read(message).profile
     assert [catalogue.by_id[id].title for id in profile.disliked] == ["Spirited Away"]
@@ -151,7 +162,16 @@ def test_the_words_of_a_title_are_no_wish(read):
 
 @pytest.mark.parametrize(
     ("message", "kinds"),
-    [("a film", ("film",)), ("some movies or books", ("film", "book")), ("推荐一本书", ("book",)), ("想找一部电影", ("film",)), ("book me a table", ()), ("of course", ()), ("no films", ()), ("a book, not a film", ("book",))],
+    [
+        ("a film", ("film",)),
+        ("some movies or books", ("film", "book")),
+        ("推荐一本书", ("book",)),
+        ("想找一部电影", ("film",)),
+        ("book me a table", ()),
+        ("of course", ()),
+        ("no films", ()),
+        ("a book, not a film", ("book",)),
+    ],
 )
 def test_the_kind_wanted_is_understood(read, message, kinds):
     assert read(message).profile.kinds == kinds
@@ -203,7 +223,9 @@ def test_what_was_shown_and_refused_is_seen(read, catalogue):
     assert read("tell me more about it", last_items=shown).profile.seen == ()
 
 
-@pytest.mark.parametrize("message", ["hi", "", "???", "it", "are you looking for something funny?", "123", "的", "(" * 300])
+@pytest.mark.parametrize(
+    "message", ["hi", "", "???", "it", "are you looking for something funny?", "123", "的", "(" * 300]
+)
 def test_a_message_without_a_wish_says_so(read, message):
     result = read(message)
     assert not result.has_wish

@@ -11,7 +11,18 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "genrec"
 LAYERS = (
     ("errors", "schema", "settings", "text", "vocabulary"),
-    ("catalogue", "language", "safety", "interests", "retrieval", "prompt", "engines", "grounding", "attribution", "store"),
+    (
+        "catalogue",
+        "language",
+        "safety",
+        "interests",
+        "retrieval",
+        "prompt",
+        "engines",
+        "grounding",
+        "attribution",
+        "store",
+    ),
     ("assistant",),
     ("load",),
     ("ui", "cli", "bench", "train"),
@@ -86,7 +97,11 @@ def test_the_app_and_the_command_line_never_import_training():
     """The command line names evaluate, bench and train as text and imports them when they are called."""
     for path in FILES:
         if unit(str(path)) not in ("train", "evaluate", "bench"):
-            assert {unit(name) for name in imported((PACKAGE / path).read_text("utf-8"))} & {"train", "evaluate", "bench"} == set(), path
+            assert {unit(name) for name in imported((PACKAGE / path).read_text("utf-8"))} & {
+                "train",
+                "evaluate",
+                "bench",
+            } == set(), path
 
 
 @pytest.mark.parametrize(
@@ -105,6 +120,13 @@ def test_a_breach_is_found_wherever_it_hides(source):
     assert len(breaches(Path("retrieval.py"), source)) == 1
 
 
-@pytest.mark.parametrize("source", ["from genrec.schema import Item", "from __future__ import annotations\nif TYPE_CHECKING:\n    from genrec.catalogue import Catalogue", "import json"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from genrec.schema import Item",
+        "from __future__ import annotations\nif TYPE_CHECKING:\n    from genrec.catalogue import Catalogue",
+        "import json",
+    ],
+)
 def test_what_is_allowed_is_not_called_a_breach(source):
     assert breaches(Path("retrieval.py"), source) == []

@@ -146,21 +146,32 @@ def test_a_folder_without_a_model_stops_the_start_in_one_line(settings, tmp_path
 
 @pytest.mark.parametrize("kind", ["no folder", "a folder", "not a database"])
 def test_a_database_that_cannot_be_written_is_said_and_feedback_is_kept_in_memory(settings, tmp_path, kind):
-    path = {"no folder": tmp_path / "none" / "x.sqlite3", "a folder": tmp_path, "not a database": tmp_path / "text"}[kind]
+    path = {"no folder": tmp_path / "none" / "x.sqlite3", "a folder": tmp_path, "not a database": tmp_path / "text"}[
+        kind
+    ]
     if kind == "not a database":
         path.write_text("just text, and long enough to be looked at as a header of a database file" * 20)
     steps: list[str] = []
     assistant = load_assistant(settings.with_options(database=str(path)), on_step=steps.append)
-    assert str(path) in assistant.notice and "until the program stops" in assistant.notice and "\n" not in assistant.notice
+    assert (
+        str(path) in assistant.notice and "until the program stops" in assistant.notice and "\n" not in assistant.notice
+    )
     assert not assistant.store.is_lasting
     conversation = assistant.rate(Conversation(user_id="u"), assistant.catalogue.items[0].id, "like")
     assert conversation.profile.liked == (assistant.catalogue.items[0].id,) and assistant.store.count() == 1
     assert steps == ["catalogue", "filter", "encoder", "model"]
 
 
-def test_a_hub_that_cannot_be_reached_is_found_out_in_seconds_and_the_bundled_writer_serves(settings, monkeypatch, closed_port):
+def test_a_hub_that_cannot_be_reached_is_found_out_in_seconds_and_the_bundled_writer_serves(
+    settings, monkeypatch, closed_port
+):
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{closed_port}")
-    environ = {"GENREC_MODEL": "genrec-tests/no-such-model", "GENREC_CATALOGUE": settings.catalogue, "GENREC_DATABASE": settings.database, "GENREC_THREADS": "1"}
+    environ = {
+        "GENREC_MODEL": "genrec-tests/no-such-model",
+        "GENREC_CATALOGUE": settings.catalogue,
+        "GENREC_DATABASE": settings.database,
+        "GENREC_THREADS": "1",
+    }
     baseline = time.monotonic()
     assert not is_hub_reachable()
     assert time.monotonic() - baseline < 5
@@ -211,7 +222,10 @@ def test_a_catalogue_of_ones_own_is_used_and_its_bad_rows_are_counted(settings, 
     assert assistant.notice.startswith("1 rows of the catalogue were left out") and "line 3" in assistant.notice
 
 
-@pytest.mark.parametrize(("name", "value"), [("GENREC_PORT", "eighty"), ("GENREC_PORT", "-1"), ("GENREC_THREADS", "²"), ("GENREC_QUEUE_SIZE", "1.5")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("GENREC_PORT", "eighty"), ("GENREC_PORT", "-1"), ("GENREC_THREADS", "²"), ("GENREC_QUEUE_SIZE", "1.5")],
+)
 def test_a_number_that_is_none_is_refused_with_its_name(name, value):
     with pytest.raises(SettingsError, match=name) as raised:
         from_env({name: value})
@@ -222,5 +236,3 @@ def test_empty_variables_change_nothing_and_a_space_is_served_to_the_outside():
     assert from_env({"GENREC_MODEL": " ", "GENREC_PORT": ""}) == Settings()
     assert from_env({"SPACE_ID": "x"}).host == "0.0.0.0"
     assert from_env({"SPACE_ID": "x", "GENREC_HOST": "127.0.0.1"}).host == "127.0.0.1"
-
-

@@ -26,26 +26,70 @@ ALIEN = Item(
     "film-1", "film", "Alien", "异形", "Ridley Scott", "雷德利·斯科特", 1979, "United Kingdom", ("science fiction", "horror", "space", "aliens", "monsters", "survival"),
     ("tense", "dark", "eerie"), "seven people and a guest", "七个人和一位不速之客", 5.0, {"runtime_min": 117, "language": "English"},
 )  # fmt: skip
-WALL = Item("place-1", "place", "Mutianyu Great Wall", "慕田峪长城", country="China", tags=("history", "hiking"), moods=("epic",), pitch="watchtowers ride the ridge", pitch_zh="敌楼沿着山脊起伏", attributes={"days": 1})
+WALL = Item(
+    "place-1",
+    "place",
+    "Mutianyu Great Wall",
+    "慕田峪长城",
+    country="China",
+    tags=("history", "hiking"),
+    moods=("epic",),
+    pitch="watchtowers ride the ridge",
+    pitch_zh="敌楼沿着山脊起伏",
+    attributes={"days": 1},
+)
 CHESS = Item("game-1", "game", "Chess", tags=("classic",), attributes={"players_min": 2, "players_max": 2})
-BATH = Item("activity-1", "activity", "Forest Bathing", "森林浴", tags=("nature",), pitch="a slow walk", attributes={"hours": 0.5})
-SHELF = (Candidate(ALIEN, 3.0, fits=("slow science fiction", "space")), Candidate(WALL, 2.0), Candidate(CHESS, 1.0), Candidate(BATH, 0.5))
-PROFILE = Profile((Interest("slow science fiction"), Interest("space"), Interest("gore", False), Interest("war", False)))
+BATH = Item(
+    "activity-1",
+    "activity",
+    "Forest Bathing",
+    "森林浴",
+    tags=("nature",),
+    pitch="a slow walk",
+    attributes={"hours": 0.5},
+)
+SHELF = (
+    Candidate(ALIEN, 3.0, fits=("slow science fiction", "space")),
+    Candidate(WALL, 2.0),
+    Candidate(CHESS, 1.0),
+    Candidate(BATH, 0.5),
+)
+PROFILE = Profile(
+    (Interest("slow science fiction"), Interest("space"), Interest("gore", False), Interest("war", False))
+)
 TURNS = (Turn("user", "something tense"), Turn("assistant", "Try **Alien** (1979).", ("film-1",)))
 
 
 @pytest.fixture
 def build(vocabulary):
     def build(language="en", profile=PROFILE, candidates=SHELF, turns=(), message="What do you have?", **options):
-        return build_messages(language=language, profile=profile, candidates=candidates, turns=turns, message=message, vocabulary=vocabulary, **options)
+        return build_messages(
+            language=language,
+            profile=profile,
+            candidates=candidates,
+            turns=turns,
+            message=message,
+            vocabulary=vocabulary,
+            **options,
+        )
 
     return build
 
 
 CASES = {
     "english": {},
-    "chinese": {"language": "zh", "message": "有什么推荐？", "candidates": (Candidate(ALIEN, 3.0, fits=("科幻",)), *SHELF[1:]), "profile": Profile((Interest("科幻"), Interest("血腥", False)))},
-    "follow_up": {"turns": TURNS, "message": "something else, under an hour", "tone": "brief", "note": "nothing fits “under an hour” exactly; say so and offer the nearest"},
+    "chinese": {
+        "language": "zh",
+        "message": "有什么推荐？",
+        "candidates": (Candidate(ALIEN, 3.0, fits=("科幻",)), *SHELF[1:]),
+        "profile": Profile((Interest("科幻"), Interest("血腥", False))),
+    },
+    "follow_up": {
+        "turns": TURNS,
+        "message": "something else, under an hour",
+        "tone": "brief",
+        "note": "nothing fits “under an hour” exactly; say so and offer the nearest",
+    },
     "no_candidates": {"candidates": (), "profile": Profile(), "message": "Hello!"},
 }
 
@@ -84,7 +128,12 @@ def prompt_size(messages):
 
 
 def test_a_small_window_drops_the_oldest_turns_first(build):
-    turns = (Turn("user", "old " * 50), Turn("assistant", "older " * 50), Turn("user", "new " * 50), Turn("assistant", "newer " * 50))
+    turns = (
+        Turn("user", "old " * 50),
+        Turn("assistant", "older " * 50),
+        Turn("user", "new " * 50),
+        Turn("assistant", "newer " * 50),
+    )
     whole = build(turns=turns)
     assert [part["content"][:3] for part in whole[1:-1]] == ["old", "old", "new", "new"]
     cut = build(turns=turns, count_tokens=count_words, window=prompt_size(whole) - 1)
@@ -94,8 +143,14 @@ def test_a_small_window_drops_the_oldest_turns_first(build):
 
 def test_a_smaller_window_drops_pitches_then_candidates_and_the_message_last(build):
     no_turns = prompt_size(build())
-    last_without_pitch = build(turns=TURNS, candidates=SHELF[:2], count_tokens=count_words, window=prompt_size(build(candidates=SHELF[:2])) - 1)
-    assert "watchtowers" not in str(last_without_pitch) and "Mutianyu" in str(last_without_pitch) and "seven people" in str(last_without_pitch)
+    last_without_pitch = build(
+        turns=TURNS, candidates=SHELF[:2], count_tokens=count_words, window=prompt_size(build(candidates=SHELF[:2])) - 1
+    )
+    assert (
+        "watchtowers" not in str(last_without_pitch)
+        and "Mutianyu" in str(last_without_pitch)
+        and "seven people" in str(last_without_pitch)
+    )
     one_left = build(turns=TURNS, count_tokens=count_words, window=prompt_size(build(candidates=SHELF[:1])))
     assert [name in str(one_left) for name in ("Alien", "Mutianyu", "Chess")] == [True, False, False]
     assert no_turns > prompt_size(one_left)
@@ -120,7 +175,10 @@ def test_a_window_that_is_large_enough_or_unknown_changes_nothing(build):
 
 
 def test_only_the_last_turns_and_the_first_part_of_a_long_message_are_read(build):
-    messages = build(turns=[Turn("user" if number % 2 == 0 else "assistant", f"turn {number}") for number in range(10)], message="x" * 5000)
+    messages = build(
+        turns=[Turn("user" if number % 2 == 0 else "assistant", f"turn {number}") for number in range(10)],
+        message="x" * 5000,
+    )
     assert [part["content"] for part in messages[1:-1]] == [f"turn {number}" for number in range(10 - MAX_TURNS, 10)]
     assert messages[-1]["content"] == "x" * MAX_MESSAGE
 

@@ -21,7 +21,11 @@ def test_the_first_commands_are_the_two_that_do_everything():
         "pip install -r requirements.txt && python app.py",
         "pip install -r requirements-dev.txt && python -m pytest",
     ]
-    assert (ROOT / "requirements.txt").is_file() and (ROOT / "requirements-dev.txt").is_file() and (ROOT / "app.py").is_file()
+    assert (
+        (ROOT / "requirements.txt").is_file()
+        and (ROOT / "requirements-dev.txt").is_file()
+        and (ROOT / "app.py").is_file()
+    )
 
 
 @pytest.mark.parametrize("command", GENREC)
@@ -39,7 +43,9 @@ def test_every_file_the_readme_lists_exists_and_every_module_is_listed():
     assert tree
     listed = [line.split()[0] for line in tree.group(1).splitlines() if line.strip()]
     assert [name for name in listed if not (ROOT / name).exists()] == []
-    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "genrec").rglob("*.py") if not path.name.startswith("__")}
+    modules = {
+        str(path.relative_to(ROOT)) for path in (ROOT / "genrec").rglob("*.py") if not path.name.startswith("__")
+    }
     missing = [name for name in sorted(modules) if name not in listed and not name.startswith("genrec/train/")]
     assert missing == []
 

@@ -69,7 +69,13 @@ class Handler(BaseHTTPRequestHandler):
 
 def event(content: str | None) -> bytes:
     delta = {"role": "assistant"} if content is None else {"content": content}
-    row = {"id": "1", "object": "chat.completion.chunk", "created": 0, "model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+    row = {
+        "id": "1",
+        "object": "chat.completion.chunk",
+        "created": 0,
+        "model": "m",
+        "choices": [{"index": 0, "delta": delta, "finish_reason": None}],
+    }
     return b"data: " + json.dumps(row, ensure_ascii=False).encode() + b"\n\n"
 
 
@@ -102,7 +108,11 @@ def error_line(engine: RemoteEngine) -> str:
 
 def test_pieces_come_as_the_server_sends_them():
     with serving(["Try ", "**Blue ", "Train**: 慢热 🦊", ""]) as server:
-        assert list(RemoteEngine(server.url + "/").stream(MESSAGES, Sampling())) == ["Try ", "**Blue ", "Train**: 慢热 🦊"]
+        assert list(RemoteEngine(server.url + "/").stream(MESSAGES, Sampling())) == [
+            "Try ",
+            "**Blue ",
+            "Train**: 慢热 🦊",
+        ]
 
 
 def test_a_piece_is_given_out_before_the_server_has_finished():
@@ -115,7 +125,9 @@ def test_a_piece_is_given_out_before_the_server_has_finished():
 
 
 def test_the_request_carries_messages_sampling_and_key():
-    sampling = Sampling(temperature=0.3, top_p=0.8, top_k=7, repetition_penalty=1.2, max_new_tokens=9, seed=2**40 + 3, stop=("END",))
+    sampling = Sampling(
+        temperature=0.3, top_p=0.8, top_k=7, repetition_penalty=1.2, max_new_tokens=9, seed=2**40 + 3, stop=("END",)
+    )
     with serving(["a"]) as server:
         list(RemoteEngine(server.url, model="tiny", key="secret").stream(MESSAGES, sampling))
     path, headers, body = server.requests[0]
@@ -170,7 +182,14 @@ def test_a_stream_that_breaks_off_raises_after_what_it_wrote():
             next(stream)
 
 
-@pytest.mark.parametrize("chunk", [b"data: {broken\n\n", b'data: {"error": "out of memory"}\n\n', b'data: {"error": {"message": "no such model", "code": 404}}\n\n'])
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        b"data: {broken\n\n",
+        b'data: {"error": "out of memory"}\n\n',
+        b'data: {"error": {"message": "no such model", "code": 404}}\n\n',
+    ],
+)
 def test_a_stream_that_turns_into_an_error_raises_one_line(chunk):
     with serving(["Try ", chunk]) as server:
         assert server.url in error_line(RemoteEngine(server.url))
@@ -195,7 +214,10 @@ def test_closing_early_hangs_up_so_that_the_server_stops():
 def test_one_engine_serves_several_replies_at_once_and_one_after_another():
     with serving(["a", 0.05, "b"]) as server:
         engine, texts = RemoteEngine(server.url), []
-        threads = [threading.Thread(target=lambda: texts.append("".join(engine.stream(MESSAGES, Sampling())))) for _ in range(4)]
+        threads = [
+            threading.Thread(target=lambda: texts.append("".join(engine.stream(MESSAGES, Sampling()))))
+            for _ in range(4)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -220,6 +242,8 @@ def test_tokens_are_estimated_on_the_high_side(writer):
 
 def test_the_assistant_writes_through_a_server_and_keeps_what_came_before_it_broke(make_assistant):
     with serving(["You may like this one. ", "And ", None]) as server:
-        *_, reply = make_assistant(RemoteEngine(server.url, model="tiny")).reply(Conversation(), "I like slow jazz", Sampling(seed=1))
+        *_, reply = make_assistant(RemoteEngine(server.url, model="tiny")).reply(
+            Conversation(), "I like slow jazz", Sampling(seed=1)
+        )
     assert (reply.status, reply.text.strip()) == ("lost", "You may like this one.")
     assert reply.notice and reply.model.startswith("tiny at http://127.0.0.1")

@@ -21,14 +21,56 @@ class TopicEncoder:
 
 
 ITEMS = (
-    Item("space-film", "film", "Far Out", year=1995, tags=("space",), pitch="alone in space", attributes={"runtime_min": 90}),
-    Item("space-epic", "film", "Farther Out", year=2015, tags=("space", "war"), pitch="a war in space", attributes={"runtime_min": 180}),
-    Item("space-book", "book", "Star Log", year=1970, tags=("space",), pitch="letters from space", attributes={"pages": 200}),
-    Item("cook-film", "film", "Broth", year=1999, tags=("cooking",), pitch="cooking for a village", attributes={"runtime_min": 110}),
-    Item("ghost-film", "film", "Boo", year=1990, tags=("ghosts", "horror"), pitch="ghosts in the attic", attributes={"runtime_min": 80}),
+    Item(
+        "space-film",
+        "film",
+        "Far Out",
+        year=1995,
+        tags=("space",),
+        pitch="alone in space",
+        attributes={"runtime_min": 90},
+    ),
+    Item(
+        "space-epic",
+        "film",
+        "Farther Out",
+        year=2015,
+        tags=("space", "war"),
+        pitch="a war in space",
+        attributes={"runtime_min": 180},
+    ),
+    Item(
+        "space-book",
+        "book",
+        "Star Log",
+        year=1970,
+        tags=("space",),
+        pitch="letters from space",
+        attributes={"pages": 200},
+    ),
+    Item(
+        "cook-film",
+        "film",
+        "Broth",
+        year=1999,
+        tags=("cooking",),
+        pitch="cooking for a village",
+        attributes={"runtime_min": 110},
+    ),
+    Item(
+        "ghost-film",
+        "film",
+        "Boo",
+        year=1990,
+        tags=("ghosts", "horror"),
+        pitch="ghosts in the attic",
+        attributes={"runtime_min": 80},
+    ),
     Item("jazz-course", "course", "Swing", tags=("jazz",), pitch="jazz for beginners", attributes={"hours": 2}),
     Item("love-film", "film", "Yours", year=2001, tags=("romance",), country="France", pitch="love by letter"),
-    Item("party-game", "game", "Shout", year=2010, tags=("party",), pitch="a loud evening", attributes={"players_max": 6}),
+    Item(
+        "party-game", "game", "Shout", year=2010, tags=("party",), pitch="a loud evening", attributes={"players_max": 6}
+    ),
 )
 
 
@@ -66,7 +108,10 @@ def test_the_obvious_item_comes_first(small, profile, message, best):
 
 
 def test_of_equal_items_the_better_known_comes_first(vocabulary):
-    twins = tuple(Item(f"t{popularity}", "film", "Twin", tags=("space",), pitch="space", popularity=popularity) for popularity in (1.0, 5.0, 3.0))
+    twins = tuple(
+        Item(f"t{popularity}", "film", "Twin", tags=("space",), pitch="space", popularity=popularity)
+        for popularity in (1.0, 5.0, 3.0)
+    )
     assert ids(Retriever(Catalogue(twins), TopicEncoder(), vocabulary).rank(Profile(), "space"), 1) == ["t5.0"]
 
 
@@ -90,7 +135,11 @@ def test_a_constraint_lets_through_exactly_what_meets_it(small, constraint, left
 
 
 def test_a_constraint_that_nothing_meets_is_dropped_and_named(small):
-    old, short, never = Constraint("year", "<=", 1990, "before 1991"), Constraint("minutes", "<=", 90, "under 90 minutes"), Constraint("pages", "<=", 3, "under 3 pages")
+    old, short, never = (
+        Constraint("year", "<=", 1990, "before 1991"),
+        Constraint("minutes", "<=", 90, "under 90 minutes"),
+        Constraint("pages", "<=", 3, "under 3 pages"),
+    )
     ranking = small.rank(Profile(constraints=(old, short, never)), "space")
     assert (ids(ranking), ranking.relaxed) == (["ghost-film"], "under 3 pages")
     assert small.rank(Profile(constraints=(never,)), "space").relaxed == "under 3 pages"
@@ -149,12 +198,23 @@ def read_profile(vocabulary, catalogue):
     return lambda message: understand(message, Profile(), vocabulary=vocabulary, by_title=catalogue.by_title).profile
 
 
-@pytest.mark.parametrize("message", ["I like jazz and hiking", "films about space, and about cooking", "I want dragons and also a heist", "我喜欢爵士和徒步", "ghosts; robots; tea"])
+@pytest.mark.parametrize(
+    "message",
+    [
+        "I like jazz and hiking",
+        "films about space, and about cooking",
+        "I want dragons and also a heist",
+        "我喜欢爵士和徒步",
+        "ghosts; robots; tea",
+    ],
+)
 def test_each_of_several_wishes_is_answered_near_the_top(retriever, read_profile, message):
     profile = read_profile(message)
     wishes = [set(interest.tags) for interest in profile.likes]
     assert len(wishes) >= 2 and all(wishes)
-    top = [{*candidate.item.tags, *candidate.item.moods} for candidate in retriever.rank(profile, message).candidates[:3]]
+    top = [
+        {*candidate.item.tags, *candidate.item.moods} for candidate in retriever.rank(profile, message).candidates[:3]
+    ]
     assert all(any(wish & terms for terms in top) for wish in wishes)
 
 
@@ -162,12 +222,18 @@ def test_the_real_catalogue_fills_the_ranking_without_repeats_or_what_is_dislike
     message = "I love science fiction but no aliens"
     ranking = retriever.rank(read_profile(message), message)
     assert len(ids(ranking)) == len(set(ids(ranking))) == NUM_RANKED
-    assert all("science fiction" in candidate.item.tags and "aliens" not in candidate.item.tags for candidate in ranking.candidates[:5])
+    assert all(
+        "science fiction" in candidate.item.tags and "aliens" not in candidate.item.tags
+        for candidate in ranking.candidates[:5]
+    )
     assert not any("aliens" in candidate.item.tags for candidate in ranking.candidates)
 
 
 def test_the_real_encoder_finds_an_item_by_what_happens_in_it(retriever):
-    for message, title in (("a girl works in a bathhouse for gods", "Spirited Away"), ("在神灵的澡堂里干活的小女孩", "Spirited Away")):
+    for message, title in (
+        ("a girl works in a bathhouse for gods", "Spirited Away"),
+        ("在神灵的澡堂里干活的小女孩", "Spirited Away"),
+    ):
         assert title in [candidate.item.title for candidate in retriever.rank(Profile(), message).candidates[:5]]
 
 

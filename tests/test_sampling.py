@@ -12,7 +12,9 @@ from genrec.engines.sampling import draw, nucleus
 from genrec.schema import Sampling
 
 NOTHING = torch.tensor([], dtype=torch.long)
-logits_lists = st.lists(st.integers(-60, 60), min_size=1, max_size=40).map(lambda values: [value / 10 for value in values])
+logits_lists = st.lists(st.integers(-60, 60), min_size=1, max_size=40).map(
+    lambda values: [value / 10 for value in values]
+)
 
 
 def brute_force(logits: list[float], top_p: float, top_k: int) -> np.ndarray:
@@ -80,13 +82,18 @@ def test_the_token_that_reaches_top_p_is_kept():
 
 def test_temperature_zero_takes_the_likeliest_whatever_else_is_set():
     logits = torch.tensor([0.0, 2.0, 1.9])
-    tokens = {draw(logits, Sampling(temperature=0, top_p=0.1, top_k=3), torch.Generator().manual_seed(seed), NOTHING) for seed in range(20)}
+    tokens = {
+        draw(logits, Sampling(temperature=0, top_p=0.1, top_k=3), torch.Generator().manual_seed(seed), NOTHING)
+        for seed in range(20)
+    }
     assert tokens == {1}
 
 
 def frequencies(logits: torch.Tensor, sampling: Sampling, written=NOTHING, count: int = 4000) -> np.ndarray:
     generator = torch.Generator().manual_seed(1)
-    return np.bincount([draw(logits, sampling, generator, written) for _ in range(count)], minlength=len(logits)) / count
+    return (
+        np.bincount([draw(logits, sampling, generator, written) for _ in range(count)], minlength=len(logits)) / count
+    )
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
@@ -106,7 +113,10 @@ def test_tokens_outside_the_nucleus_are_never_drawn():
 
 def test_the_same_generator_state_draws_the_same_tokens():
     logits = torch.linspace(0, 2, 50)
-    first, second = ([draw(logits, Sampling(), generator, NOTHING) for _ in range(20)] for generator in [torch.Generator().manual_seed(4), torch.Generator().manual_seed(4)])
+    first, second = (
+        [draw(logits, Sampling(), generator, NOTHING) for _ in range(20)]
+        for generator in [torch.Generator().manual_seed(4), torch.Generator().manual_seed(4)]
+    )
     assert first == second
 
 
@@ -114,7 +124,9 @@ def test_the_repetition_penalty_divides_positive_and_multiplies_negative_logits_
     logits = torch.tensor([2.0, -1.0, 1.5, -0.5])
     wanted = torch.softmax(torch.tensor([2.0 / 1.5, -1.0 * 1.5, 1.5, -0.5]), 0).numpy()
     written = torch.tensor([0, 1, 0, 0])  # said three times, punished once
-    np.testing.assert_allclose(frequencies(logits, Sampling(temperature=1.0, top_p=1.0, repetition_penalty=1.5), written), wanted, atol=0.04)
+    np.testing.assert_allclose(
+        frequencies(logits, Sampling(temperature=1.0, top_p=1.0, repetition_penalty=1.5), written), wanted, atol=0.04
+    )
 
 
 def test_the_repetition_penalty_also_holds_at_temperature_zero():
@@ -131,7 +143,10 @@ def test_the_logits_handed_in_are_left_as_they_were():
 
 def test_half_precision_logits_are_drawn_from_in_full_precision():
     logits = torch.randn(600, generator=torch.Generator().manual_seed(0)).to(torch.bfloat16)
-    tokens = [[draw(given, Sampling(top_p=0.8), torch.Generator().manual_seed(seed), NOTHING) for seed in range(30)] for given in (logits, logits.float())]
+    tokens = [
+        [draw(given, Sampling(top_p=0.8), torch.Generator().manual_seed(seed), NOTHING) for seed in range(30)]
+        for given in (logits, logits.float())
+    ]
     assert tokens[0] == tokens[1]
 
 

@@ -87,6 +87,7 @@ def test_a_rating_that_does_not_exist_is_refused(store):
 
 def test_two_threads_lose_nothing(tmp_path):
     with closing(Store(tmp_path / "feedback.sqlite3")) as store:
+
         def rate(user):
             for number in range(40):
                 store.add(Feedback(user, f"film-{number}", "like"))

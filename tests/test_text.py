@@ -7,7 +7,38 @@ from hypothesis import strategies as st
 from genrec.text import MAX_SENTENCE_WORDS, normalise, one_line, plain, sentences, words
 
 PIECES = st.sampled_from(
-    ["One", "two", " ", "  ", ".", "...", "!", "?", "…", "\n", "\n\n", "**", '"', ")", "”", "Dr.", "e.g.", "3.5", "1,000", "我喜欢", "。", "！", "；", "，", "》", "「", "」", "U.S.", "I", "x"]
+    [
+        "One",
+        "two",
+        " ",
+        "  ",
+        ".",
+        "...",
+        "!",
+        "?",
+        "…",
+        "\n",
+        "\n\n",
+        "**",
+        '"',
+        ")",
+        "”",
+        "Dr.",
+        "e.g.",
+        "3.5",
+        "1,000",
+        "我喜欢",
+        "。",
+        "！",
+        "；",
+        "，",
+        "》",
+        "「",
+        "」",
+        "U.S.",
+        "I",
+        "x",
+    ]
 )
 STREAMS = st.one_of(st.text(max_size=120), st.lists(PIECES, max_size=60).map("".join))
 
@@ -109,7 +140,16 @@ def test_words_are_those_a_reader_would_count(text, expected):
     assert [word.text for word in words(text)] == expected
 
 
-@pytest.mark.parametrize(("text", "expected"), [("Amélie!", "amelie"), ("  L'Été — Ⅳ ", "l ete iv"), ("ＷＡＬＬ·Ｅ", "wall e"), ("千与千寻！", "千与千寻"), ("", "")])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Amélie!", "amelie"),
+        ("  L'Été — Ⅳ ", "l ete iv"),
+        ("ＷＡＬＬ·Ｅ", "wall e"),
+        ("千与千寻！", "千与千寻"),
+        ("", ""),
+    ],
+)
 def test_titles_are_compared_without_case_accents_and_punctuation(text, expected):
     assert normalise(text) == expected
 

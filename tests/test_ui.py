@@ -33,7 +33,19 @@ def handlers(make_assistant, scripted):
     return make
 
 
-def answer(handlers, message, session, *, temperature=0.7, top_p=0.9, top_k=0, length=60, seed="1", tone="warm", language="as I write"):
+def answer(
+    handlers,
+    message,
+    session,
+    *,
+    temperature=0.7,
+    top_p=0.9,
+    top_k=0,
+    length=60,
+    seed="1",
+    tone="warm",
+    language="as I write",
+):
     return handlers.answer(message, session, temperature, top_p, top_k, length, seed, tone, language)
 
 
@@ -78,7 +90,10 @@ def test_the_reply_streams_into_chat_session_status_and_cards(handlers, catalogu
     shown = [texts(chat)[-1][1] for chat, *_ in steps]
     assert len(steps) >= 4 and all(after.startswith(before.rstrip()) for before, after in zip(shown[1:], shown[2:]))
     chat, session, status, cards = steps[-1]
-    assert texts(chat) == [("user", "an animated film"), ("assistant", f"{named(catalogue, 1)} It is a calm one. It suits an evening.")]
+    assert texts(chat) == [
+        ("user", "an animated film"),
+        ("assistant", f"{named(catalogue, 1)} It is a calm one. It suits an evening."),
+    ]
     assert texts(chat_rows(session)) == texts(chat)
     assert session.reply.status == "done" and session.conversation.turns[-1].item_ids == ("film-001",)
     assert status.startswith("Done · ") and "seed 1" in status
@@ -87,9 +102,28 @@ def test_the_reply_streams_into_chat_session_status_and_cards(handlers, catalogu
 
 def test_the_controls_reach_the_model(handlers):
     one = handlers("这张唱片很安静。")
-    _, session, *_ = last(answer(one, "slow jazz", new_session(), temperature=0.2, top_p=0.5, top_k=9.0, length=77.0, seed=" 42 ", tone="brief", language="中文"))
+    _, session, *_ = last(
+        answer(
+            one,
+            "slow jazz",
+            new_session(),
+            temperature=0.2,
+            top_p=0.5,
+            top_k=9.0,
+            length=77.0,
+            seed=" 42 ",
+            tone="brief",
+            language="中文",
+        )
+    )
     messages, sampling = one.engine.calls[0]
-    assert (sampling.temperature, sampling.top_p, sampling.top_k, sampling.max_new_tokens, sampling.seed) == (0.2, 0.5, 9, 77, 42)
+    assert (sampling.temperature, sampling.top_p, sampling.top_k, sampling.max_new_tokens, sampling.seed) == (
+        0.2,
+        0.5,
+        9,
+        77,
+        42,
+    )
     assert session.reply.language == "zh" and session.tone == "brief" and "简短" in messages[0]["content"]
 
 
@@ -112,13 +146,23 @@ def test_an_unexpected_failure_apologises_without_details_and_keeps_the_conversa
     one, before = handlers("Fine."), new_session()
     one.engine.stream = None  # calling it is a TypeError, as a bug would be
     chat, session, status, _ = last(answer(one, "my secret wish for jazz", before))
-    assert "went wrong" in texts(chat)[-1][1] and "TypeError" not in str(chat) and session.conversation == before.conversation
+    assert (
+        "went wrong" in texts(chat)[-1][1]
+        and "TypeError" not in str(chat)
+        and session.conversation == before.conversation
+    )
     assert "secret" not in "".join(record.getMessage() for record in caplog.records)
 
 
 def test_a_model_that_stops_leaves_its_sentence_and_a_notice(handlers):
-    chat, session, status, _ = last(answer(handlers("One sentence. And then it", fail_after=16), "slow jazz", new_session()))
-    assert texts(chat)[-1][1].startswith("One sentence.") and "try again" in texts(chat)[-1][1] and status.startswith("Interrupted")
+    chat, session, status, _ = last(
+        answer(handlers("One sentence. And then it", fail_after=16), "slow jazz", new_session())
+    )
+    assert (
+        texts(chat)[-1][1].startswith("One sentence.")
+        and "try again" in texts(chat)[-1][1]
+        and status.startswith("Interrupted")
+    )
 
 
 def test_a_withheld_sentence_never_reaches_the_browser(handlers):
@@ -208,19 +252,32 @@ def like(index, liked):
 @pytest.fixture
 def answered(handlers, catalogue):
     store = Store()
-    one = handlers(f"{named(catalogue, 1)} Or **{catalogue.by_id['film-002'].title}**.", named(catalogue, 3), store=store)
+    one = handlers(
+        f"{named(catalogue, 1)} Or **{catalogue.by_id['film-002'].title}**.", named(catalogue, 3), store=store
+    )
     _, session, *_ = last(answer(one, "an animated film", new_session()))
     return one, session, store
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(("index", "liked", "field"), [(1, True, "liked"), ([1, 0], True, "liked"), (1, "Like", "liked"), (1, False, "disliked"), (1, "Dislike", "disliked")])
+@pytest.mark.parametrize(
+    ("index", "liked", "field"),
+    [
+        (1, True, "liked"),
+        ([1, 0], True, "liked"),
+        (1, "Like", "liked"),
+        (1, False, "disliked"),
+        (1, "Dislike", "disliked"),
+    ],
+)
 def test_a_thumb_counts_for_every_item_of_its_reply(answered, index, liked, field):
     one, session, store = answered
     rated = one.rate(session, like(index, liked))
     ids = session.conversation.turns[1].item_ids
     assert len(ids) == 2 and getattr(rated.conversation.profile, field) == ids
-    assert {(feedback.item_id, feedback.rating) for feedback in store.of_user(session.conversation.user_id)} == {(id, field.removesuffix("d")) for id in ids}
+    assert {(feedback.item_id, feedback.rating) for feedback in store.of_user(session.conversation.user_id)} == {
+        (id, field.removesuffix("d")) for id in ids
+    }
 
 
 def test_the_same_thumb_twice_counts_once_and_the_other_thumb_replaces_it(answered):
@@ -250,7 +307,14 @@ def test_a_thumb_that_cannot_be_kept_is_said(answered):
 def test_explain_shows_the_words_of_the_message_with_the_real_model(assistant):
     one = Handlers(assistant)
     _, session, *_ = last(answer(one, "I like slow jazz", new_session(), length=40, temperature=0.3))
-    session = replace(session, reply=replace(session.reply, text=session.reply.text or "Fine.", sentences=session.reply.sentences or (Sentence("Fine.", 0, 5),)))
+    session = replace(
+        session,
+        reply=replace(
+            session.reply,
+            text=session.reply.text or "Fine.",
+            sentences=session.reply.sentences or (Sentence("Fine.", 0, 5),),
+        ),
+    )
     told = []
     panel = one.explain(session, 8, progress=lambda share, desc: told.append(share))
     assert told and told[-1] == 1.0 and told == sorted(told)
@@ -278,7 +342,9 @@ def test_two_visitors_share_nothing(handlers, catalogue):
     alone = last(answer(handlers(named(catalogue, 2)), "an animated film", new_session()))[1]
     assert ann.conversation.user_id != bob.conversation.user_id
     assert bob.conversation.turns == alone.conversation.turns and bob.conversation.profile == alone.conversation.profile
-    assert [candidate.item.id for candidate in bob.reply.candidates] == [candidate.item.id for candidate in alone.reply.candidates]
+    assert [candidate.item.id for candidate in bob.reply.candidates] == [
+        candidate.item.id for candidate in alone.reply.candidates
+    ]
 
 
 def test_two_replies_streamed_at_once_do_not_mix(handlers, monkeypatch):
@@ -327,16 +393,24 @@ def test_the_message_and_the_reply_are_escaped_in_an_explanation():
 
 def test_words_are_coloured_by_sign_and_strength_and_the_rest_of_the_message_is_kept():
     words = tuple(Word(text, start, start + len(text)) for text, start in (("slow", 0), ("jazz", 5), ("please", 11)))
-    scores = (WordScore(words[0], 4.6052), WordScore(words[1], -1.1513), WordScore(words[2], 0.0))  # 2 ln 10, -ln 10 / 2
+    scores = (
+        WordScore(words[0], 4.6052),
+        WordScore(words[1], -1.1513),
+        WordScore(words[2], 0.0),
+    )  # 2 ln 10, -ln 10 / 2
     attribution = Attribution("slow jazz, please!", words, scores, (scores,), 0.8, (0.8,), 16, 1.0)
     html = render.word_colours(attribution, scores)
     assert re.sub(r"<[^>]+>", "", html) == "slow jazz, please!"
-    assert re.search(r'genrec-up" style="--strength:1.00"[^>]*>slow<', html) and re.search(r'genrec-down" style="--strength:0.25"[^>]*>jazz<', html)
+    assert re.search(r'genrec-up" style="--strength:1.00"[^>]*>slow<', html) and re.search(
+        r'genrec-down" style="--strength:0.25"[^>]*>jazz<', html
+    )
     assert "please</span>" not in html
 
 
 def test_a_weak_fit_is_marked_and_never_shown_as_negative():
-    attribution = Attribution("jazz", (Word("jazz", 0, 4),), (WordScore(Word("jazz", 0, 4), 1.0),), ((),), -0.3, (0.0,), 8, 1.0)
+    attribution = Attribution(
+        "jazz", (Word("jazz", 0, 4),), (WordScore(Word("jazz", 0, 4), 1.0),), ((),), -0.3, (0.0,), 8, 1.0
+    )
     html = render.explanation(attribution, Reply(text="Fine.", sentences=(Sentence("Fine.", 0, 5),)))
     assert 'badge weak">explains 0%' in html
 
@@ -347,8 +421,14 @@ def test_a_weak_fit_is_marked_and_never_shown_as_negative():
         (Reply(), "Looking through the catalogue …"),
         (Reply(messages=({},)), "Writing …"),
         (Reply(status="refused", withheld=(Withheld("injection", 1.0),)), "Not answered · 1 withheld (injection)"),
-        (Reply(status="done", num_tokens=20, seconds=2.0, first_sentence_s=0.5), "Done · 20 tokens · 10 tokens/s · first sentence 0.5 s · seed None"),
-        (Reply(status="done", withheld=(Withheld("identity_attack", 1.0), Withheld("fact", 1.0))), "Done · 2 withheld (identity attack, fact)"),
+        (
+            Reply(status="done", num_tokens=20, seconds=2.0, first_sentence_s=0.5),
+            "Done · 20 tokens · 10 tokens/s · first sentence 0.5 s · seed None",
+        ),
+        (
+            Reply(status="done", withheld=(Withheld("identity_attack", 1.0), Withheld("fact", 1.0))),
+            "Done · 2 withheld (identity attack, fact)",
+        ),
     ],
 )
 def test_the_status_line_says_what_is_going_on(reply, wanted):
@@ -377,7 +457,9 @@ def test_the_app_serves_its_page_asks_for_nothing_from_elsewhere_and_closes(make
         with urllib.request.urlopen(url, timeout=10) as response:
             page, status = response.read().decode(), response.status
         assert status == 200 and "GenRec" in page and "The bundled writer serves." in page and "scripted" in page
-        fetched = re.findall(r"""(?:src|href)\s*=\s*["']?(https?://[^"'\s>]+)""", page) + re.findall(r"url\(\s*[\"']?(https?://[^\"')]+)", page)
+        fetched = re.findall(r"""(?:src|href)\s*=\s*["']?(https?://[^"'\s>]+)""", page) + re.findall(
+            r"url\(\s*[\"']?(https?://[^\"')]+)", page
+        )
         assert [address for address in fetched if not re.match(r"https?://(127\.0\.0\.1|localhost)[:/]", address)] == []
         assert "google-analytics" not in page and "googletagmanager" not in page
     finally:

@@ -46,7 +46,11 @@ def test_unknown_terms_translate_to_themselves(vocabulary):
 
 def test_another_catalogues_tags_are_found_too_and_the_old_ones_still(vocabulary):
     more = vocabulary.with_terms(["zorbing", "x", "horror"])
-    assert found(more, "zorbing x scary 科幻") == [("tags", "zorbing", "zorbing"), ("tags", "horror", "scary"), ("tags", "science fiction", "科幻")]
+    assert found(more, "zorbing x scary 科幻") == [
+        ("tags", "zorbing", "zorbing"),
+        ("tags", "horror", "scary"),
+        ("tags", "science fiction", "科幻"),
+    ]
     assert found(vocabulary, "zorbing") == []
     assert more.translate("horror", "zh") == "恐怖"
 

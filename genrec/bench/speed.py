@@ -60,14 +60,21 @@ def _generate_rate(engine: LocalEngine, messages, sampling: Sampling) -> float:
     from transformers import TextIteratorStreamer
 
     model, tokenizer = engine.model, engine.tokenizer
-    ids = tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    ids = tokenizer.apply_chat_template(
+        list(messages), add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )
     streamer = TextIteratorStreamer(tokenizer, skip_prompt=True)
     counted: list[int] = []
 
     def write() -> None:
         torch.manual_seed(sampling.seed or 0)
         output = model.generate(
-            **ids, streamer=streamer, do_sample=True, temperature=sampling.temperature, top_p=sampling.top_p, max_new_tokens=sampling.max_new_tokens
+            **ids,
+            streamer=streamer,
+            do_sample=True,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            max_new_tokens=sampling.max_new_tokens,
         )
         counted.append(output.shape[1] - ids["input_ids"].shape[1])
 

@@ -30,13 +30,17 @@ def stop_telemetry() -> None:
     """Keeps huggingface_hub from asking huggingface.co for a list of coding agents before it does anything else, even read a local file."""
     from huggingface_hub import constants
 
-    constants.HF_HUB_DISABLE_TELEMETRY = True  # the variable of this name is read once, at an import that may lie behind us
+    constants.HF_HUB_DISABLE_TELEMETRY = (
+        True  # the variable of this name is read once, at an import that may lie behind us
+    )
 
 
 class Engine(Protocol):
     """A conversational language model."""
 
-    def stream(self, messages: Sequence[Message], sampling: Sampling, titles: Sequence[str] = ()) -> Generator[str, None, None]:
+    def stream(
+        self, messages: Sequence[Message], sampling: Sampling, titles: Sequence[str] = ()
+    ) -> Generator[str, None, None]:
         """Pieces of a reply as they are written. A last message with the role "assistant" is continued. Closing the
         iterator stops the model. With `titles`, an engine that can do so writes nothing but one of them between ** and **.
 

@@ -54,7 +54,9 @@ class LocalEngine:
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         try:
             tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=is_local_only)
-            model = AutoModelForCausalLM.from_pretrained(source, dtype=_fast_dtype(device), local_files_only=is_local_only)
+            model = AutoModelForCausalLM.from_pretrained(
+                source, dtype=_fast_dtype(device), local_files_only=is_local_only
+            )
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise EngineError(f"The model {source} cannot be loaded: {_first_line(error)}") from error
         model.to(device)  # type: ignore[arg-type]
@@ -69,7 +71,9 @@ class LocalEngine:
 
     # Writing
 
-    def stream(self, messages: Sequence[Message], sampling: Sampling, titles: Sequence[str] = ()) -> Generator[str, None, None]:
+    def stream(
+        self, messages: Sequence[Message], sampling: Sampling, titles: Sequence[str] = ()
+    ) -> Generator[str, None, None]:
         """Pieces of the reply, whole characters only, thoughts hidden, cut before a stop string; between ** and ** only `titles`.
 
         Raises:
@@ -163,7 +167,11 @@ class LocalEngine:
         positions = (mask.cumsum(1) - 1).clamp(min=0)
         with self._lock:
             output = self.model(
-                input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False, logits_to_keep=len(reply_ids) + 1
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=positions,
+                use_cache=False,
+                logits_to_keep=len(reply_ids) + 1,
             )
         logits = output.logits[:, :-1].float()  # (B, R, V)
         targets = torch.tensor(reply_ids, device=device).expand(len(texts), -1)[..., None]
@@ -216,7 +224,11 @@ class LocalEngine:
             return False
 
     def _disarm(self, text: str) -> str:
-        return self._specials.sub(lambda match: match.group()[0] + " " + match.group()[1:], text) if self._specials else text
+        return (
+            self._specials.sub(lambda match: match.group()[0] + " " + match.group()[1:], text)
+            if self._specials
+            else text
+        )
 
     def _encode(self, text: str) -> list[int]:
         with self._tokenizer_lock:
@@ -328,7 +340,11 @@ def _window(model: Any, tokenizer: Any) -> int:
 
 def _special_tokens(tokenizer: Any) -> re.Pattern[str] | None:
     """Matches every string that the tokenizer would read as one control token."""
-    added = {str(token) for token in tokenizer.added_tokens_decoder.values() if len(str(token)) > 1 and not str(token).isspace()}
+    added = {
+        str(token)
+        for token in tokenizer.added_tokens_decoder.values()
+        if len(str(token)) > 1 and not str(token).isspace()
+    }
     names = sorted(added | set(tokenizer.all_special_tokens), key=len, reverse=True)
     return re.compile("|".join(re.escape(name) for name in names)) if names else None
 

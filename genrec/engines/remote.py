@@ -35,7 +35,9 @@ class RemoteEngine:
         """An estimate, on the high side: a token for each Chinese character or each three others."""
         return sum(3 if has_cjk(character) else 1 for character in text) // 3 + 1
 
-    def stream(self, messages: Sequence[Message], sampling: Sampling, titles: Sequence[str] = ()) -> Generator[str, None, None]:
+    def stream(
+        self, messages: Sequence[Message], sampling: Sampling, titles: Sequence[str] = ()
+    ) -> Generator[str, None, None]:
         """Pieces of the reply as the server sends them; it cannot be held to `titles`.
 
         Raises:
@@ -50,13 +52,15 @@ class RemoteEngine:
         from huggingface_hub import InferenceClient
         from huggingface_hub.errors import HTTPError  # httpx's or httpx2's, whichever the client uses
 
-        extra: dict[str, Any] = {"repetition_penalty": sampling.repetition_penalty} if sampling.repetition_penalty != 1.0 else {}
+        extra: dict[str, Any] = (
+            {"repetition_penalty": sampling.repetition_penalty} if sampling.repetition_penalty != 1.0 else {}
+        )
         if sampling.top_k:
             extra["top_k"] = sampling.top_k
         if messages and messages[-1]["role"] == "assistant":
             extra |= {"continue_final_message": True, "add_generation_prompt": False}
         try:
-            # A client of its own for each reply: it hangs up only when it is left, and only that stops the server.
+            # A client of its own for each reply: a kept one holds on to every response it has streamed, and hangs up when it is left.
             with InferenceClient(base_url=self._url, api_key=self._key, timeout=self._timeout_s) as client:
                 stream = client.chat_completion(
                     [dict(message) for message in messages], model=self._model, stream=True, max_tokens=sampling.max_new_tokens,

@@ -26,7 +26,7 @@ from genrec.vocabulary import Vocabulary
 
 _FRAMES = Path(__file__).resolve().parent.parent / "train" / "frames"
 _WITH_ITEMS = ("recommend", "more", "reject", "refine", "mix", "mood", "occasion")
-_ENDS = tuple(".!?。！？…）)”\"")
+_ENDS = tuple('.!?。！？…）)”"')
 
 
 def judge(dialogue: Dialogue, reply: str) -> Counter[str]:
@@ -70,7 +70,9 @@ def is_whole(sentence: str) -> bool:
 
 def distinct_2(replies: Iterable[str]) -> float:
     """Different word pairs over all word pairs (Li et al. 2016), in [0, 1]; 0 for no pairs."""
-    pairs = [pair for reply in replies for pair in itertools.pairwise(word.text.lower() for word in words(plain(reply)))]
+    pairs = [
+        pair for reply in replies for pair in itertools.pairwise(word.text.lower() for word in words(plain(reply)))
+    ]
     return len(set(pairs)) / len(pairs) if pairs else 0.0
 
 
@@ -88,7 +90,9 @@ def self_bleu_4(replies: Sequence[str]) -> float:
                 best |= Counter(zip(*(other[start:] for start in range(size))))
             matched, total = sum((own & best).values()), max(1, sum(own.values()))
             logs += math.log(max(matched, 1e-9) / total) / 4
-        length = min((abs(len(other) - len(candidate)), len(other)) for other in others)[1] if others else len(candidate)
+        length = (
+            min((abs(len(other) - len(candidate)), len(other)) for other in others)[1] if others else len(candidate)
+        )
         scores.append(min(1.0, math.exp(1 - length / max(1, len(candidate)))) * math.exp(logs))
     return sum(scores) / len(scores) if scores else 0.0
 
@@ -103,7 +107,9 @@ def interval(right: int, total: int) -> tuple[float, float]:
     return centre - spread, centre + spread
 
 
-def evaluate(engine: LocalEngine, corpus: Corpus, *, num_prompts: int, seed: int, sampling: Sampling) -> dict[str, object]:
+def evaluate(
+    engine: LocalEngine, corpus: Corpus, *, num_prompts: int, seed: int, sampling: Sampling
+) -> dict[str, object]:
     """All figures, by language and together, with their intervals."""
     from tqdm import tqdm
 
@@ -112,23 +118,33 @@ def evaluate(engine: LocalEngine, corpus: Corpus, *, num_prompts: int, seed: int
     for language in ("en", "zh"):
         source = (one for one in corpus.dialogues(seed, languages=(language,)) if one.intent in _WITH_ITEMS)
         counts: Counter[str] = Counter()
-        for number, dialogue in enumerate(tqdm(itertools.islice(source, num_prompts // 2), total=num_prompts // 2, desc=language)):
+        for number, dialogue in enumerate(
+            tqdm(itertools.islice(source, num_prompts // 2), total=num_prompts // 2, desc=language)
+        ):
             reply = "".join(engine.stream(dialogue.messages, replace(sampling, seed=seed + number)))
             replies.setdefault(language, []).append(reply)
             counts += judge(dialogue, reply)
         for name in ("titles", "facts", "fit", "language", "named", "whole_sentences"):
             total = counts["sentences_of" if name == "whole_sentences" else f"{name}_of"]
             low, high = interval(counts[name], total)
-            figures[f"{name}_{language}"] = {"share": round(counts[name] / max(1, total), 4), "of": total, "interval": [round(low, 4), round(high, 4)]}
+            figures[f"{name}_{language}"] = {
+                "share": round(counts[name] / max(1, total), 4),
+                "of": total,
+                "interval": [round(low, 4), round(high, 4)],
+            }
         figures[f"distinct_2_{language}"] = round(distinct_2(replies[language][:100]), 3)
-        prompt = next(one for one in corpus.dialogues(seed + 1, languages=(language,)) if one.intent == "recommend").messages
+        prompt = next(
+            one for one in corpus.dialogues(seed + 1, languages=(language,)) if one.intent == "recommend"
+        ).messages
         again = ["".join(engine.stream(prompt, replace(sampling, seed=number))) for number in range(20)]
         figures[f"self_bleu_4_{language}"] = round(self_bleu_4(again), 3)
     return figures
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--prompts", type=int, default=300, help="held-out prompts, half in each language (default: %(default)s)")
+    parser.add_argument(
+        "--prompts", type=int, default=300, help="held-out prompts, half in each language (default: %(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=11)
     parser.add_argument("--temperature", type=float, default=0.7)
     parser.add_argument("--top-p", type=float, default=0.9)
@@ -141,7 +157,13 @@ def run(args: argparse.Namespace) -> int:
     data = ASSETS / "catalogue"
     corpus = Corpus(read_catalogue(data), Vocabulary.load(data / "vocabulary.json"), _FRAMES, held_out=True)
     engine = LocalEngine.load(args.model)
-    figures = evaluate(engine, corpus, num_prompts=args.prompts, seed=args.seed, sampling=Sampling(temperature=args.temperature, top_p=args.top_p))
+    figures = evaluate(
+        engine,
+        corpus,
+        num_prompts=args.prompts,
+        seed=args.seed,
+        sampling=Sampling(temperature=args.temperature, top_p=args.top_p),
+    )
     if args.json:
         print(json.dumps(figures, ensure_ascii=False))
         return 0

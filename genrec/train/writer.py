@@ -52,11 +52,12 @@ class Recipe:
     layers: int = 5
     heads: int = 4
     intermediate: int = 704
-    batch_tokens: int = 4096
+    batch_tokens: int = 2560
     muon_rate: float = 0.02
     adam_rate: float = 5e-3  # on embeddings of spread 0.08
     warmup_steps: int = 20
-    constant_share: float = 0.4  # of the time at the full rate; then a cosine to 2 %
+    constant_share: float = 0.45  # of the time at the full rate; then a cosine to 2 %
+    frame_share: float = 0.35  # of the hand-written frames; a writer trained for an hour speaks better with fewer
     prompt_weight: float = 0.5
     prompt_share: float = 0.15  # of the prompt's tokens that the loss is taken on
     copied_weight: float = 2.0
@@ -79,8 +80,16 @@ def train_tokenizer(corpus: Corpus, size: int, seed: int, *, num_dialogues: int 
     )
     tokenizer.decoder = decoders.ByteLevel()
     dialogues = itertools.islice(corpus.dialogues(seed), num_dialogues)
-    texts = ("\n".join([*(message["content"].split("\n\n", 1)[-1] for message in dialogue.messages), dialogue.reply]) for dialogue in dialogues)
-    trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=list(SPECIAL), initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
+    texts = (
+        "\n".join([*(message["content"].split("\n\n", 1)[-1] for message in dialogue.messages), dialogue.reply])
+        for dialogue in dialogues
+    )
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=list(SPECIAL),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
     tokenizer.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token=SPECIAL[0], eos_token=SPECIAL[1], additional_special_tokens=list(SPECIAL[2:]),
@@ -90,22 +99,31 @@ def train_tokenizer(corpus: Corpus, size: int, seed: int, *, num_dialogues: int 
 
 def encode(tokenizer: PreTrainedTokenizerFast, dialogue: Dialogue, recipe: Recipe) -> tuple[list[int], list[float]]:
     """Token ids of a dialogue and the loss weight of each, both of the same length."""
-    prompt = tokenizer.apply_chat_template(dialogue.messages, add_generation_prompt=True, tokenize=True, return_dict=False)
+    prompt = tokenizer.apply_chat_template(
+        dialogue.messages, add_generation_prompt=True, tokenize=True, return_dict=False
+    )
     reply = tokenizer(dialogue.reply, add_special_tokens=False, return_offsets_mapping=True)
     is_copied = bytearray(len(dialogue.reply) + 1)
     for start, end in dialogue.copied:
         is_copied[start:end] = b"\x01" * (end - start)
-    weights = [recipe.copied_weight if is_copied[max(start, end - 1)] else 1.0 for start, end in reply["offset_mapping"]]
+    weights = [
+        recipe.copied_weight if is_copied[max(start, end - 1)] else 1.0 for start, end in reply["offset_mapping"]
+    ]
     ids = [*prompt, *reply["input_ids"], tokenizer.eos_token_id]
     return ids, [recipe.prompt_weight] * len(prompt) + weights + [1.0]
 
 
-def batches(corpus: Corpus, tokenizer: PreTrainedTokenizerFast, recipe: Recipe, *, seed: int, max_candidates: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def batches(
+    corpus: Corpus, tokenizer: PreTrainedTokenizerFast, recipe: Recipe, *, seed: int, max_candidates: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Batches of about `batch_tokens`: ids and loss weights, both (documents, tokens), right-padded with weight 0."""
     source = corpus.dialogues(seed, max_candidates=max_candidates, is_simple=max_candidates == 1)
     rng = random.Random(seed)
     while True:
-        rows = sorted((encode(tokenizer, dialogue, recipe) for dialogue in itertools.islice(source, 256)), key=lambda row: len(row[0]))
+        rows = sorted(
+            (encode(tokenizer, dialogue, recipe) for dialogue in itertools.islice(source, 256)),
+            key=lambda row: len(row[0]),
+        )
         rows = [(ids[-WINDOW:], weights[-WINDOW:]) for ids, weights in rows]
         pool, start = [], 0
         for end in range(1, len(rows) + 1):
@@ -123,7 +141,9 @@ def _pad(rows: Sequence[tuple[list[int], list[float]]], pad: int) -> tuple[torch
     return ids, weights
 
 
-def weighted_loss(model: LlamaForCausalLM, ids: torch.Tensor, weights: torch.Tensor, *, prompt_share: float = 0.0) -> tuple[torch.Tensor, float]:
+def weighted_loss(
+    model: LlamaForCausalLM, ids: torch.Tensor, weights: torch.Tensor, *, prompt_share: float = 0.0
+) -> tuple[torch.Tensor, float]:
     """The weighted mean loss in nats, and the plain mean over reply tokens. Right padding needs no mask under causal attention.
 
     The output head, a fifth of the cost, is computed on the reply and on a random `prompt_share` of the prompt only.
@@ -131,7 +151,9 @@ def weighted_loss(model: LlamaForCausalLM, ids: torch.Tensor, weights: torch.Ten
     hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state.flatten(0, 1)  # (B * (T-1), H)
     shares, targets = weights[:, 1:].flatten(), ids[:, 1:].flatten()
     is_used = (shares >= 1) | ((shares > 0) & (torch.rand_like(shares) < prompt_share))
-    losses = torch.nn.functional.cross_entropy(model.lm_head(hidden[is_used]).float(), targets[is_used], reduction="none")
+    losses = torch.nn.functional.cross_entropy(
+        model.lm_head(hidden[is_used]).float(), targets[is_used], reduction="none"
+    )
     shares = shares[is_used]
     reply_loss = float(losses.detach()[shares >= 1].mean())
     return (losses * shares).sum() / shares.sum(), reply_loss
@@ -181,7 +203,12 @@ def plant_copying(model: LlamaForCausalLM, *, seed: int) -> None:
     half = width // 2
     generator = torch.Generator().manual_seed(seed)
     basis = torch.linalg.qr(torch.randn(size, size, generator=generator))[0].T  # orthonormal rows
-    constant, content, more_content, before = basis[0], basis[1 : 1 + width], basis[1 + width : 1 + 2 * width], basis[1 + 2 * width : 1 + 3 * width]
+    constant, content, more_content, before = (
+        basis[0],
+        basis[1 : 1 + width],
+        basis[1 + width : 1 + 2 * width],
+        basis[1 + 2 * width : 1 + 3 * width],
+    )
     assert config.rope_parameters is not None
     frequencies = float(config.rope_parameters["rope_theta"] or 10_000.0) ** (-torch.arange(half) / half)
     embeddings = model.model.embed_tokens.weight
@@ -191,7 +218,10 @@ def plant_copying(model: LlamaForCausalLM, *, seed: int) -> None:
     first, second = model.model.layers[0].self_attn, model.model.layers[1].self_attn
     query, key = torch.zeros(width, size), torch.zeros(width, size)
     for index in range(half // 2):
-        query[index], query[index + half] = 0.85 * torch.cos(frequencies[index]) * constant, -0.85 * torch.sin(frequencies[index]) * constant
+        query[index], query[index + half] = (
+            0.85 * torch.cos(frequencies[index]) * constant,
+            -0.85 * torch.sin(frequencies[index]) * constant,
+        )
         key[index] = 0.85 * constant
     first.q_proj.weight[:width], first.k_proj.weight[:width] = query, key
     first.v_proj.weight[:width], first.o_proj.weight[:, :width] = content, 0.16 * before.T
@@ -223,7 +253,7 @@ def train(recipe: Recipe, out: Path, work: Path, *, data: Path, log: bool = True
     device = "cuda" if torch.cuda.is_available() else "cpu"
     frames = Path(__file__).with_name("frames")
     catalogue, vocabulary = read_catalogue(data), Vocabulary.load(data / "vocabulary.json")
-    corpus = Corpus(catalogue, vocabulary, frames)
+    corpus = Corpus(catalogue, vocabulary, frames, frame_share=recipe.frame_share)
     work.mkdir(parents=True, exist_ok=True)
     if not (work / "tokenizer.json").exists():
         train_tokenizer(corpus, recipe.vocabulary, recipe.seed).save_pretrained(work)
@@ -236,7 +266,11 @@ def train(recipe: Recipe, out: Path, work: Path, *, data: Path, log: bool = True
     model = LlamaForCausalLM(config)
     plant_copying(model, seed=recipe.seed)
     model.to(torch.device(device))  # type: ignore[arg-type]
-    matrices = [weight for name, weight in model.named_parameters() if weight.ndim == 2 and "embed" not in name and "lm_head" not in name]
+    matrices = [
+        weight
+        for name, weight in model.named_parameters()
+        if weight.ndim == 2 and "embed" not in name and "lm_head" not in name
+    ]
     others = [weight for name, weight in model.named_parameters() if weight.ndim != 2 or "embed" in name]
     optimizers = [
         Muon(matrices, lr=recipe.muon_rate),
@@ -251,7 +285,9 @@ def train(recipe: Recipe, out: Path, work: Path, *, data: Path, log: bool = True
         for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         step, num_tokens, spent_s = state["step"], state["num_tokens"], state["spent_s"]
-    is_half_fast = device == "cuda" or torch.cpu.get_capabilities().get("avx512_bf16", False)  # emulated bf16 is slower than fp32
+    is_half_fast = device == "cuda" or torch.cpu.get_capabilities().get(
+        "avx512_bf16", False
+    )  # emulated bf16 is slower than fp32
     writer = None
     if log:
         from torch.utils.tensorboard import SummaryWriter
@@ -265,7 +301,13 @@ def train(recipe: Recipe, out: Path, work: Path, *, data: Path, log: bool = True
     while spent_s < total_s:
         started = time.monotonic()
         progress = spent_s / total_s
-        wanted_phase = 1 if progress < recipe.one_candidate_until else 2 if progress < recipe.two_candidates_until else NUM_CANDIDATES
+        wanted_phase = (
+            1
+            if progress < recipe.one_candidate_until
+            else 2
+            if progress < recipe.two_candidates_until
+            else NUM_CANDIDATES
+        )
         if wanted_phase != phase:
             phase = wanted_phase
             stream = batches(corpus, tokenizer, recipe, seed=recipe.seed + 1000 * step + phase, max_candidates=phase)
@@ -294,11 +336,40 @@ def train(recipe: Recipe, out: Path, work: Path, *, data: Path, log: bool = True
             writer.add_scalar("rate", scale, num_tokens)
         if time.monotonic() - last_save > 120 or spent_s >= total_s:
             last_save = time.monotonic()
-            torch.save({"model": model.state_dict(), "optimizers": [optimizer.state_dict() for optimizer in optimizers], "step": step, "num_tokens": num_tokens, "spent_s": spent_s}, checkpoint.with_suffix(".new"))
+            torch.save(
+                {
+                    "model": model.state_dict(),
+                    "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+                    "step": step,
+                    "num_tokens": num_tokens,
+                    "spent_s": spent_s,
+                },
+                checkpoint.with_suffix(".new"),
+            )
             checkpoint.with_suffix(".new").replace(checkpoint)
     bar.close()
-    figures = {"held_out_reply_loss_nats": round(held_out_loss(model, tokenizer, Corpus(catalogue, vocabulary, frames, held_out=True), recipe), 3), "training_reply_loss_nats": round(smooth, 3)}
-    save(model, tokenizer, out, recipe, steps=step, num_tokens=num_tokens, figures=figures, num_items=len(catalogue.items))
+    figures = {
+        "held_out_reply_loss_nats": round(
+            held_out_loss(
+                model,
+                tokenizer,
+                Corpus(catalogue, vocabulary, frames, held_out=True, frame_share=recipe.frame_share),
+                recipe,
+            ),
+            3,
+        ),
+        "training_reply_loss_nats": round(smooth, 3),
+    }
+    save(
+        model,
+        tokenizer,
+        out,
+        recipe,
+        steps=step,
+        num_tokens=num_tokens,
+        figures=figures,
+        num_items=len(catalogue.items),
+    )
 
 
 def _schedule(progress: float, constant_share: float) -> float:
@@ -309,7 +380,14 @@ def _schedule(progress: float, constant_share: float) -> float:
 
 
 @torch.no_grad()
-def held_out_loss(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, corpus: Corpus, recipe: Recipe, *, num_dialogues: int = 200) -> float:
+def held_out_loss(
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    corpus: Corpus,
+    recipe: Recipe,
+    *,
+    num_dialogues: int = 200,
+) -> float:
     """Mean loss in nats per reply token on dialogues over items that training never saw."""
     model.eval()
     rows = [encode(tokenizer, dialogue, recipe) for dialogue in itertools.islice(corpus.dialogues(7), num_dialogues)]
@@ -317,17 +395,33 @@ def held_out_loss(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, c
     for ids, weights in rows:
         ids, weights = ids[-WINDOW:], weights[-WINDOW:]
         num_reply = sum(weight >= 1 for weight in weights[1:])
-        _, reply_loss = weighted_loss(model, torch.tensor([ids], device=model.device), torch.tensor([weights], device=model.device))
+        _, reply_loss = weighted_loss(
+            model, torch.tensor([ids], device=model.device), torch.tensor([weights], device=model.device)
+        )
         total, count = total + reply_loss * num_reply, count + num_reply
     return total / count
 
 
-def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path, recipe: Recipe, *, steps: int, num_tokens: int, figures: dict[str, float], num_items: int) -> None:
+def save(
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    out: Path,
+    recipe: Recipe,
+    *,
+    steps: int,
+    num_tokens: int,
+    figures: dict[str, float],
+    num_items: int,
+) -> None:
     """Writes weights (bf16 safetensors), tokenizer and card into `out`."""
     out.mkdir(parents=True, exist_ok=True)
     model.to("cpu", torch.bfloat16).save_pretrained(out)  # type: ignore[arg-type]
     tokenizer.save_pretrained(out)
-    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(out.iterdir()) if path.name != "card.json"}
+    files = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(out.iterdir())
+        if path.name != "card.json"
+    }
     card = {
         "name": "GenRec writer",
         "what": "Writes recommendations in English and Chinese over candidates it is given; knows nothing else.",
@@ -339,7 +433,12 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path,
         "recipe": asdict(recipe),
         "steps": steps,
         "tokens": num_tokens,
-        "data": [{"name": f"dialogues composed by genrec/train/corpus.py from {num_items} catalogue items and hand-written frames", "licence": "CC0-1.0"}],
+        "data": [
+            {
+                "name": f"dialogues composed by genrec/train/corpus.py from {num_items} catalogue items and hand-written frames",
+                "licence": "CC0-1.0",
+            }
+        ],
         "figures": figures,
         "sha256": files,
     }
@@ -348,17 +447,34 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path,
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     recipe = Recipe()
-    parser.add_argument("--minutes", type=float, default=recipe.minutes, help="training time in all (default: %(default)s)")
+    parser.add_argument(
+        "--minutes", type=float, default=recipe.minutes, help="training time in all (default: %(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=recipe.seed)
     parser.add_argument("--threads", type=int, default=recipe.threads)
     parser.add_argument("--layers", type=int, default=recipe.layers)
     parser.add_argument("--hidden", type=int, default=recipe.hidden)
     parser.add_argument("--out", type=Path, default=REPOSITORY / "assets" / "models" / "writer")
-    parser.add_argument("--work", type=Path, default=REPOSITORY / ".train" / "writer", help="checkpoints and logs; training resumes from here")
-    parser.add_argument("--data", type=Path, default=REPOSITORY / "assets" / "catalogue", help="folder of the catalogue")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        default=REPOSITORY / ".train" / "writer",
+        help="checkpoints and logs; training resumes from here",
+    )
+    parser.add_argument(
+        "--data", type=Path, default=REPOSITORY / "assets" / "catalogue", help="folder of the catalogue"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    recipe = Recipe(minutes=args.minutes, seed=args.seed, threads=args.threads, layers=args.layers, hidden=args.hidden, heads=args.hidden // 64, intermediate=args.hidden * 11 // 4)
+    recipe = Recipe(
+        minutes=args.minutes,
+        seed=args.seed,
+        threads=args.threads,
+        layers=args.layers,
+        hidden=args.hidden,
+        heads=args.hidden // 64,
+        intermediate=args.hidden * 11 // 4,
+    )
     train(recipe, args.out, args.work, data=args.data)
     return 0

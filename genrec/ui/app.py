@@ -91,11 +91,34 @@ class Handlers:
         """Shows the message and locks the input. First step of a submit."""
         if not message.strip():
             raise gr.Error("Type what you like first; a few words are enough.", duration=5, print_exception=False)
-        return chat_rows(session, message), gr.update(value="", interactive=False), message, gr.update(visible=False), gr.update(visible=True)
+        return (
+            chat_rows(session, message),
+            gr.update(value="", interactive=False),
+            message,
+            gr.update(visible=False),
+            gr.update(visible=True),
+        )
 
-    def answer(self, message: str, session: Session, temperature: float, top_p: float, top_k: int, length: int, seed: str, tone: str, language: str) -> Iterator[tuple]:
+    def answer(
+        self,
+        message: str,
+        session: Session,
+        temperature: float,
+        top_p: float,
+        top_k: int,
+        length: int,
+        seed: str,
+        tone: str,
+        language: str,
+    ) -> Iterator[tuple]:
         """Streams the reply. Second step of a submit. Yields (chat, session, status, cards)."""
-        sampling = Sampling(temperature=temperature, top_p=top_p, top_k=int(top_k), max_new_tokens=int(length), seed=int(seed) if str(seed).strip().isdecimal() else None)
+        sampling = Sampling(
+            temperature=temperature,
+            top_p=top_p,
+            top_k=int(top_k),
+            max_new_tokens=int(length),
+            seed=int(seed) if str(seed).strip().isdecimal() else None,
+        )
         wanted = {"English": "en", "中文": "zh"}.get(language)
         before, rows = session.conversation, chat_rows(session, message)
         last_update, reply = 0.0, Reply()
@@ -108,12 +131,22 @@ class Handlers:
                     last_update = now
                     conversation = reply.conversation if reply.status != "writing" else before
                     session = Session(conversation, before, message, reply, tone)
-                    yield [*rows, _reply_row(reply)], session, render.status_line(reply), render.cards(reply.items, reply)
+                    yield (
+                        [*rows, _reply_row(reply)],
+                        session,
+                        render.status_line(reply),
+                        render.cards(reply.items, reply),
+                    )
         except InputError as error:
             yield [*rows, _row("assistant", str(error))], session, str(error), ""
         except Exception:  # the outermost border: the visitor gets an apology, the log the trace without his words
             _log.exception("a reply failed")
-            yield [*rows, _row("assistant", "Something went wrong on our side. Your message is kept; please try again.")], session, "Interrupted", ""
+            yield (
+                [*rows, _row("assistant", "Something went wrong on our side. Your message is kept; please try again.")],
+                session,
+                "Interrupted",
+                "",
+            )
 
     def stop(self, session: Session):
         """Keeps what was written when the visitor pressed Stop."""
@@ -138,10 +171,19 @@ class Handlers:
     def explain(self, session: Session, num_rows: int, progress=gr.Progress()):
         """The panel that says which words led to the last reply."""
         if session.reply is None or not session.reply.text:
-            raise gr.Error("Ask for a recommendation first; then I can show which of your words led to it.", duration=6, print_exception=False)
+            raise gr.Error(
+                "Ask for a recommendation first; then I can show which of your words led to it.",
+                duration=6,
+                print_exception=False,
+            )
         try:
             attribution = self._assistant.explain(
-                session.before, session.message, session.reply, num_rows=int(num_rows), tone=session.tone, on_progress=lambda share: progress(share, desc="Leaving words out")
+                session.before,
+                session.message,
+                session.reply,
+                num_rows=int(num_rows),
+                tone=session.tone,
+                on_progress=lambda share: progress(share, desc="Leaving words out"),
             )
         except GenrecError as error:
             raise gr.Error(str(error), print_exception=False) from error
@@ -151,7 +193,12 @@ class Handlers:
         """Keeps a thumb for every item that the rated reply named."""
         index = event.index[0] if isinstance(event.index, (list, tuple)) else event.index
         turns = session.conversation.turns
-        if not isinstance(index, int) or index >= len(turns) or not turns[index].item_ids or not isinstance(event.liked, (bool, str)):
+        if (
+            not isinstance(index, int)
+            or index >= len(turns)
+            or not turns[index].item_ids
+            or not isinstance(event.liked, (bool, str))
+        ):
             return session
         is_like = event.liked is True or event.liked == "Like"
         conversation = session.conversation
@@ -160,7 +207,9 @@ class Handlers:
                 conversation = self._assistant.rate(conversation, item_id, "like" if is_like else "dislike")
         except StoreError as error:
             raise gr.Error(str(error), print_exception=False) from error
-        gr.Info("Noted: more like this." if is_like else "Noted: it won't come again, and things like it less.", duration=3)
+        gr.Info(
+            "Noted: more like this." if is_like else "Noted: it won't come again, and things like it less.", duration=3
+        )
         return replace(session, conversation=conversation)
 
 
@@ -170,7 +219,9 @@ def build(assistant: Assistant, settings: Settings) -> gr.Blocks:
     with gr.Blocks(title="GenRec", analytics_enabled=False, fill_height=True) as app:
         session = gr.State(new_session, time_to_live=6 * 3600)
         message = gr.State("")
-        gr.Markdown(f"# GenRec\nSay in your own words what you like. A language model writes you a recommendation. · **{info.model}** on {info.device}")
+        gr.Markdown(
+            f"# GenRec\nSay in your own words what you like. A language model writes you a recommendation. · **{info.model}** on {info.device}"
+        )
         if assistant.notice:
             gr.Markdown(f"⚠️ {assistant.notice}", elem_id="genrec-notice")
         with gr.Row(equal_height=False):
@@ -181,11 +232,25 @@ def build(assistant: Assistant, settings: Settings) -> gr.Blocks:
                     feedback_options=("Like", "Dislike"), layout="bubble",
                 )  # fmt: skip
                 with gr.Row():
-                    box = gr.Textbox(show_label=False, label="Your message", placeholder="I love slow-burn science fiction and moody jazz …", scale=5, autofocus=True, max_length=100_000, lines=1, max_lines=4, elem_id="genrec-box")
+                    box = gr.Textbox(
+                        show_label=False,
+                        label="Your message",
+                        placeholder="I love slow-burn science fiction and moody jazz …",
+                        scale=5,
+                        autofocus=True,
+                        max_length=100_000,
+                        lines=1,
+                        max_lines=4,
+                        elem_id="genrec-box",
+                    )
                     send = gr.Button("Send", variant="primary", scale=1, min_width=80, elem_id="genrec-send")
-                    stop = gr.Button("Stop", variant="stop", scale=1, min_width=80, visible=False, elem_id="genrec-stop")
+                    stop = gr.Button(
+                        "Stop", variant="stop", scale=1, min_width=80, visible=False, elem_id="genrec-stop"
+                    )
                 status = gr.Markdown("Ready", elem_id="genrec-status")
-                gr.Examples([[text] for text in _EXAMPLES], inputs=box, label="Try one of these", elem_id="genrec-examples")
+                gr.Examples(
+                    [[text] for text in _EXAMPLES], inputs=box, label="Try one of these", elem_id="genrec-examples"
+                )
             with gr.Column(scale=2, min_width=300):
                 gr.Markdown("### Recommended")
                 cards = gr.HTML(render.cards([], Reply()), elem_id="genrec-cards")
@@ -193,14 +258,39 @@ def build(assistant: Assistant, settings: Settings) -> gr.Blocks:
                 why = gr.Button("Show which of my words led to it", elem_id="genrec-why")
                 panel = gr.HTML("", elem_id="genrec-explanation")
                 with gr.Accordion("How it writes", open=False):
-                    temperature = gr.Slider(0, 1.5, Sampling().temperature, step=0.05, label="Temperature", info="0 always takes the likeliest word; higher is bolder")
-                    top_p = gr.Slider(0.05, 1, Sampling().top_p, step=0.05, label="Top-p", info="draw from the likeliest words that make up this share")
-                    top_k = gr.Slider(0, 200, 0, step=1, label="Top-k", info="draw from at most this many words; 0 means no limit")
+                    temperature = gr.Slider(
+                        0,
+                        1.5,
+                        Sampling().temperature,
+                        step=0.05,
+                        label="Temperature",
+                        info="0 always takes the likeliest word; higher is bolder",
+                    )
+                    top_p = gr.Slider(
+                        0.05,
+                        1,
+                        Sampling().top_p,
+                        step=0.05,
+                        label="Top-p",
+                        info="draw from the likeliest words that make up this share",
+                    )
+                    top_k = gr.Slider(
+                        0, 200, 0, step=1, label="Top-k", info="draw from at most this many words; 0 means no limit"
+                    )
                     length = gr.Slider(40, 400, Sampling().max_new_tokens, step=10, label="Longest reply (tokens)")
-                    seed = gr.Textbox("", label="Seed", info="the same seed writes the same reply; empty draws a new one", max_length=12)
+                    seed = gr.Textbox(
+                        "",
+                        label="Seed",
+                        info="the same seed writes the same reply; empty draws a new one",
+                        max_length=12,
+                    )
                     tone = gr.Dropdown(["warm", "brief", "playful", "formal"], value="warm", label="Tone")
-                    language = gr.Radio(["as I write", "English", "中文"], value="as I write", label="Language of the reply")
-                    rows = gr.Slider(16, 128, 32, step=16, label="Tries for an explanation", info="more is slower and surer")
+                    language = gr.Radio(
+                        ["as I write", "English", "中文"], value="as I write", label="Language of the reply"
+                    )
+                    rows = gr.Slider(
+                        16, 128, 32, step=16, label="Tries for an explanation", info="more is slower and surer"
+                    )
                 fresh = gr.Button("New chat", elem_id="genrec-new")
 
         taken = [chat, box, message, send, stop]
@@ -217,14 +307,19 @@ def build(assistant: Assistant, settings: Settings) -> gr.Blocks:
         answer = again.success(handlers.answer, controls, shown, api_visibility="private", **limit)
         answer.then(handlers.unlock, None, [box, send, stop], queue=False, api_visibility="private")
         answers.append(answer)
-        stop.click(handlers.stop, session, [session, chat, status], cancels=answers, queue=False, api_visibility="private").then(
-            handlers.unlock, None, [box, send, stop], queue=False, api_visibility="private"
-        )
+        stop.click(
+            handlers.stop, session, [session, chat, status], cancels=answers, queue=False, api_visibility="private"
+        ).then(handlers.unlock, None, [box, send, stop], queue=False, api_visibility="private")
         why.click(handlers.explain, [session, rows], panel, api_visibility="private", **limit)
         chat.like(handlers.rate, session, session, api_visibility="private")
-        fresh.click(lambda: (new_session(), [], "Ready", render.cards([], Reply()), ""), None, [session, chat, status, cards, panel], cancels=answers, queue=False, api_visibility="private").then(
-            handlers.unlock, None, [box, send, stop], queue=False, api_visibility="private"
-        )
+        fresh.click(
+            lambda: (new_session(), [], "Ready", render.cards([], Reply()), ""),
+            None,
+            [session, chat, status, cards, panel],
+            cancels=answers,
+            queue=False,
+            api_visibility="private",
+        ).then(handlers.unlock, None, [box, send, stop], queue=False, api_visibility="private")
     app.queue(max_size=settings.queue_size, default_concurrency_limit=settings.concurrency)
     return app
 

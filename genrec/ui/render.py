@@ -18,13 +18,26 @@ def status_line(reply: Reply) -> str:
     """One line of numbers under the chat."""
     if reply.status == "writing" and not reply.text:
         return "Looking through the catalogue …" if not reply.messages else "Writing …"
-    words = {"writing": "Writing …", "done": "Done", "stopped": "Stopped", "refused": "Not answered", "lost": "Interrupted"}
+    words = {
+        "writing": "Writing …",
+        "done": "Done",
+        "stopped": "Stopped",
+        "refused": "Not answered",
+        "lost": "Interrupted",
+    }
     parts = [words[reply.status]]
     if reply.num_tokens:
         rate = reply.num_tokens / max(reply.seconds, 1e-6)
-        parts += [f"{reply.num_tokens} tokens", f"{rate:.0f} tokens/s", f"first sentence {reply.first_sentence_s:.1f} s", f"seed {reply.sampling.seed}"]
+        parts += [
+            f"{reply.num_tokens} tokens",
+            f"{rate:.0f} tokens/s",
+            f"first sentence {reply.first_sentence_s:.1f} s",
+            f"seed {reply.sampling.seed}",
+        ]
     if reply.withheld:
-        parts.append(f"{len(reply.withheld)} withheld ({', '.join(dict.fromkeys(one.category.replace('_', ' ') for one in reply.withheld))})")
+        parts.append(
+            f"{len(reply.withheld)} withheld ({', '.join(dict.fromkeys(one.category.replace('_', ' ') for one in reply.withheld))})"
+        )
     return " · ".join(parts)
 
 
@@ -77,7 +90,11 @@ def explanation(attribution: Attribution, reply: Reply) -> str:
     )
     rows = []
     for sentence, scores in zip(reply.sentences, attribution.by_sentence, strict=True):
-        told = word_colours(attribution, scores) if scores else '<span class="genrec-quiet">does not depend on your words</span>'
+        told = (
+            word_colours(attribution, scores)
+            if scores
+            else '<span class="genrec-quiet">does not depend on your words</span>'
+        )
         text = escape(sentence.text.replace("**", "").strip())
         rows.append(f'<details><summary>{text}</summary><p class="genrec-words">{told}</p></details>')
     foot = (
