@@ -20,7 +20,11 @@ def main() -> int:
     except GenrecError as error:
         print(f"genrec: {error}", file=sys.stderr)
         return 2
-    launch(assistant, settings)
+    try:
+        launch(assistant, settings)
+    except (OSError, ValueError, OverflowError) as error:
+        print(f"genrec: The app cannot be served at {settings.host}:{settings.port}: {error}", file=sys.stderr)
+        return 2
     return 0
 
 

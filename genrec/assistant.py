@@ -6,19 +6,20 @@ far, so whoever shows it only renders. A conversation goes in and comes out; not
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from genrec.attribution import draw_rows, fit_words, keep_words
 from genrec.catalogue import Catalogue
 from genrec.engines import Engine, Message
-from genrec.errors import EngineError, InputError
-from genrec.grounding import ground
+from genrec.errors import EngineError, InputError, StoreError
+from genrec.grounding import Grounded, ground
 from genrec.interests import Understanding, named_items, understand
 from genrec.language import detect_language
 from genrec.prompt import MAX_MESSAGE, NUM_CANDIDATES, build_messages
@@ -38,13 +39,15 @@ from genrec.schema import (
     Turn,
     Withheld,
     WordScore,
-    replace,
 )
 from genrec.store import Feedback, Rating, Store
 from genrec.text import has_cjk, plain, sentences, words
 from genrec.vocabulary import Vocabulary
 
-MAX_REWRITES = 2  # of one sentence that had to be withheld
+MIN_TITLES = 2  # a visitor wants a choice; a brief reply may name one
+MAX_REWRITES = 2  # of a reply, each from the sentence that had to be withheld
+_STUTTER = re.compile(r"(.{1,12}?)\1{4,}")  # small models fall into loops: "the the the the the"
+_HURTFUL = ("insult", "threat", "identity_attack", "obscene")
 _ABOUT_SHOWN = ("about", "why", "maker", "compare")  # requests that speak of items already on the table
 _NO_ITEMS = ("greeting", "thanks")
 _TEXTS: dict[str, dict[Language, str]] = {
@@ -125,7 +128,8 @@ class Assistant:
         language: Language | None = None,
         tone: str = "warm",
     ) -> Generator[Reply, None, None]:
-        """Snapshots of the reply to a message; the last one has another status than "writing" and carries the new conversation.
+        """Snapshots of the reply to a message, each with the conversation as it stands then; the last one has another status than
+        "writing".
 
         Closing the iterator stops the model.
 
@@ -159,17 +163,13 @@ class Assistant:
             state, candidates=prepared.candidates, messages=tuple(prepared.messages), notice=" ".join(notices)
         )
         yield state
-        with closing(self._write(state, message, prepared, sampling)) as snapshots:
+        with closing(self._write(state, message, prepared, sampling, tone)) as snapshots:
+            first_sentence_s = 0.0
             for state in snapshots:
                 seconds = time.monotonic() - started
-                state = replace(
-                    state, seconds=seconds, first_sentence_s=state.first_sentence_s or (seconds if state.text else 0.0)
-                )
-                yield (
-                    replace(state, conversation=self._after(conversation, message, state, prepared))
-                    if state.status != "writing"
-                    else state
-                )
+                first_sentence_s = first_sentence_s or (seconds if state.text else 0.0)
+                state = replace(state, seconds=seconds, first_sentence_s=first_sentence_s)
+                yield replace(state, conversation=self._after(conversation, message, state, prepared))
 
     def replay(self, conversation: Conversation, turns: Sequence[Turn]) -> Conversation:
         """The conversation with turns that were spoken elsewhere: their wishes are understood, the items they named are known."""
@@ -228,48 +228,53 @@ class Assistant:
             ]
             candidates = (*table, *(one for one in candidates if one.item not in [each.item for each in table]))
         shelf = () if understanding.intent in _NO_ITEMS else candidates[:NUM_CANDIDATES]
-        note = (
-            _TEXTS["unanswered"][language].format(ranking.unanswered or ranking.relaxed)
-            if ranking.unanswered or ranking.relaxed
-            else ""
-        )
+        missed = ranking.unanswered or ranking.relaxed
+        note = _TEXTS["unanswered"][language].format(missed) if missed else ""
         messages = build_messages(
-            language=language, profile=understanding.profile, candidates=shelf, turns=conversation.turns, message=message, vocabulary=self.vocabulary, tone=tone,
-            note=note, count_tokens=self.engine.count_tokens, window=self._window - sampling.max_new_tokens if self._window else 0,
-        )  # fmt: skip
+            language=language,
+            profile=understanding.profile,
+            candidates=shelf,
+            turns=conversation.turns,
+            message=message,
+            vocabulary=self.vocabulary,
+            tone=tone,
+            note=note,
+            count_tokens=self.engine.count_tokens,
+            window=max(self._window // 2, self._window - sampling.max_new_tokens) if self._window else 0,
+        )
         return _Prepared(understanding, ranking, candidates, shelf, messages)
 
     def _write(
-        self, state: Reply, message: str, prepared: _Prepared, sampling: Sampling
+        self, state: Reply, message: str, prepared: _Prepared, sampling: Sampling, tone: str
     ) -> Generator[Reply, None, None]:
         """Snapshots while the model writes: sentence by sentence, each checked before it is shown, rewritten if it must not be."""
         shelf = [candidate.item for candidate in prepared.shelf]
+        titles = [item.title_in(state.language) for item in shelf]
+        is_choice = prepared.understanding.intent not in _ABOUT_SHOWN and tone != "brief"
+        min_titles = MIN_TITLES if is_choice else 0
         rewrites = 0
         while True:
             seeded = replace(sampling, seed=(sampling.seed or 0) + 7919 * rewrites)
             messages: list[Message] = list(prepared.messages)
             if state.text.strip():
-                messages.append({"role": "assistant", "content": state.text})
+                messages.append({"role": "assistant", "content": state.text.rstrip()})
             must_rewrite = False
             try:
-                with closing(
-                    self.engine.stream(messages, seeded, [item.title_in(state.language) for item in shelf])
-                ) as pieces:
+                with closing(self.engine.stream(messages, seeded, titles, min_titles - len(state.items))) as pieces:
                     for sentence in sentences(_counted(pieces, counter := [state.num_tokens])):
                         state = replace(state, num_tokens=counter[0])
                         checked = self._gate(state, sentence, shelf, message)
-                        must_rewrite = len(checked.withheld) > len(state.withheld) and checked.withheld[
-                            -1
-                        ].category not in ("fact", "language")
+                        is_withheld = checked.withheld != state.withheld
                         state = checked
-                        if must_rewrite and rewrites < MAX_REWRITES:
+                        if is_withheld and rewrites < MAX_REWRITES:
+                            must_rewrite = True
                             break
-                        if must_rewrite:
+                        if is_withheld and state.withheld[-1].category in _HURTFUL:
                             state = _with_placeholder(state)
-                            must_rewrite = False
                         yield state
-            except EngineError:
-                yield replace(state, status="lost", notice=_joined(state.notice, _TEXTS["lost"][state.language]))
+            except EngineError as error:
+                told = _TEXTS["lost"][state.language] if state.text else str(error)
+                yield replace(state, status="lost", notice=_joined(state.notice, told))
                 return
             if not must_rewrite:
                 break
@@ -281,18 +286,16 @@ class Assistant:
     def _gate(self, state: Reply, raw: str, shelf: Sequence[Item], message: str) -> Reply:
         """The state with one more sentence in it, or with one more withheld."""
         text = clean_prose(raw)
-        if not text.strip():
+        if state.text.endswith((" ", "\n")):
+            text = text.lstrip()
+        if not text.strip() or text.count("**") % 2:  # cut in the middle of a title
             return state
-        if (
-            state.language == "en"
-            and _share_of_cjk(plain(text)) > 0.3
-            or state.language == "zh"
-            and len(text) > 20
-            and not has_cjk(text)
-        ):
+        if _is_drifting(text, state.language):
             return replace(state, withheld=(*state.withheld, Withheld("language", 1.0)))
+        if _STUTTER.search(text):
+            return replace(state, withheld=(*state.withheld, Withheld("broken", 1.0)))
         about = [mention.item for mention in state.mentions[-1:] if mention.item]
-        known = message + " ".join(turn.text for turn in state.conversation.turns)
+        known = " ".join([message, *(turn.text for turn in state.conversation.turns if turn.role == "user")])
         ranked = {candidate.item.id: rank for rank, candidate in enumerate(state.candidates)}
 
         def find(title: str) -> list[Item]:
@@ -304,9 +307,9 @@ class Assistant:
         grounded = ground(text, shelf, find, language=state.language, known_text=known, about=about)
         if grounded.is_false:
             return replace(state, withheld=(*state.withheld, Withheld("fact", 1.0)))
-        scores = self._toxicity.score([plain(grounded.text)])[0]
+        scores = self._toxicity.score([_without_titles(grounded)])[0]
         if verdict(scores) != "ok":
-            category = max(("insult", "threat", "identity_attack", "obscene"), key=lambda label: scores[label])
+            category = max(_HURTFUL, key=lambda label: scores[label])
             return replace(state, withheld=(*state.withheld, Withheld(category, round(scores["toxicity"], 4))))
         offset = len(state.text)
         moved = tuple(Mention(one.title, one.start + offset, one.end + offset, one.item) for one in grounded.mentions)
@@ -320,7 +323,9 @@ class Assistant:
         profile = prepared.understanding.profile
         if prepared.understanding.intent not in _ABOUT_SHOWN:
             profile = replace(profile, shown=tuple(dict.fromkeys((*profile.shown, *ids))))
-        turns = (*conversation.turns, Turn("user", message), Turn("assistant", state.text, ids))
+        if not state.text.strip():  # nothing was said: the wishes stay, an empty turn would only confuse the model
+            return replace(conversation, profile=profile)
+        turns = (*conversation.turns, Turn("user", message), Turn("assistant", state.text.rstrip(), ids))
         return replace(conversation, turns=turns, profile=profile)
 
     # Explain
@@ -348,7 +353,7 @@ class Assistant:
         found = words(message)
         if not found or not reply.text:
             raise InputError("There is nothing to explain yet: no words or no reply.")
-        conversation = self._with_feedback(conversation)
+        conversation = self._with_feedback(conversation, but_for={item.id for item in reply.items})
         spans = self.engine.spans(reply.text)
         owner = np.array([_sentence_at(reply.sentences, start) for start, _ in spans])
 
@@ -395,7 +400,7 @@ class Assistant:
     # Rate
 
     def rate(self, conversation: Conversation, item_id: str, rating: Rating, reason: str = "") -> Conversation:
-        """The conversation with one item rated; a signed-in visitor's rating is kept in the store.
+        """The conversation with one item rated; of a visitor with an id it is kept in the store.
 
         Raises:
             InputError: there is no such item.
@@ -403,39 +408,40 @@ class Assistant:
         """
         if item_id not in self.catalogue.by_id:
             raise InputError(f"There is no item {item_id!r} in the catalogue.")
-        self.store.add(Feedback(conversation.user_id, item_id, rating, mask_personal(reason)[0]))
-        return replace(conversation, profile=_rated(conversation, item_id, rating))
+        if conversation.user_id:
+            self.store.add(Feedback(conversation.user_id, item_id, rating, mask_personal(reason)[0]))
+        return _rated(conversation, item_id, rating)
 
-    def _with_feedback(self, conversation: Conversation) -> Conversation:
-        """The conversation with what this user rated earlier, in other conversations too."""
-        for feedback in self.store.of_user(conversation.user_id):
-            if feedback.item_id in self.catalogue.by_id:
-                conversation = replace(conversation, profile=_rated(conversation, feedback.item_id, feedback.rating))
+    def _with_feedback(self, conversation: Conversation, but_for: Collection[str] = ()) -> Conversation:
+        """The conversation with what this user rated earlier, in other conversations too; without the items `but_for`."""
+        try:
+            earlier = self.store.of_user(conversation.user_id)
+        except StoreError:  # a reply without old ratings is better than none
+            earlier = []
+        for feedback in earlier:
+            if feedback.item_id in self.catalogue.by_id and feedback.item_id not in but_for:
+                conversation = _rated(conversation, feedback.item_id, feedback.rating)
         return conversation
-
-    def keep_partial(self, before: Conversation, message: str, reply: Reply) -> Conversation:
-        """The conversation with a reply that was stopped half-way; what it says is known to have been shown."""
-        prepared = self._prepare(
-            before, mask_personal(self._read(message)[0])[0], reply.language, "warm", reply.sampling
-        )
-        return self._after(before, message, reply, prepared)
 
     def _items(self, ids: Sequence[str]) -> list[Item]:
         return [self.catalogue.by_id[id] for id in ids if id in self.catalogue.by_id]
 
 
-def _rated(conversation: Conversation, item_id: str, rating: Rating):
-    """The profile with one item moved to where its rating belongs."""
+def _rated(conversation: Conversation, item_id: str, rating: Rating) -> Conversation:
+    """The conversation with one item moved to where its rating belongs."""
     profile = conversation.profile
-    lists = {"liked": profile.liked, "disliked": profile.disliked, "seen": profile.seen}
-    target = {"like": "liked", "dislike": "disliked", "seen": "seen"}[rating]
-    changed = {
-        name: tuple(id for id in ids if id != item_id)
-        for name, ids in lists.items()
-        if name == "seen" or rating != "seen"
-    }
-    changed[target] = (*changed.get(target, lists[target]), item_id)
-    return replace(profile, **changed)
+
+    def moved(ids: tuple[str, ...], wanted: Rating) -> tuple[str, ...]:
+        kept = tuple(id for id in ids if id != item_id)
+        return (*kept, item_id) if rating == wanted else ids if rating == "seen" else kept
+
+    profile = replace(
+        profile,
+        liked=moved(profile.liked, "like"),
+        disliked=moved(profile.disliked, "dislike"),
+        seen=(*(id for id in profile.seen if id != item_id), item_id) if rating == "seen" else profile.seen,
+    )
+    return replace(conversation, profile=profile)
 
 
 def _last_language(conversation: Conversation) -> Language:
@@ -455,9 +461,19 @@ def _counted(pieces: Iterator[str], counter: list[int]) -> Iterator[str]:
         yield piece
 
 
-def _share_of_cjk(text: str) -> float:
-    letters = [character for character in text if character.isalpha()]
-    return sum(has_cjk(character) for character in letters) / max(1, len(letters))
+def _without_titles(grounded: Grounded) -> str:
+    """The sentence with catalogue titles taken out, for the filter: "3 Idiots" and "The Killing" insult nobody."""
+    text = grounded.text
+    for mention in reversed(grounded.mentions):
+        if mention.is_matched:
+            text = text[: mention.start] + "it" + text[mention.end :]
+    return plain(text)
+
+
+def _is_drifting(text: str, language: Language) -> bool:
+    """Whether a sentence has left the reply's language; titles and names in the other one are no drift."""
+    prose = re.sub(r"\*\*.+?\*\*", "", text)
+    return has_cjk(prose) if language == "en" else len(prose) > 20 and not has_cjk(prose)
 
 
 def _with_placeholder(state: Reply) -> Reply:

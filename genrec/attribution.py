@@ -42,6 +42,9 @@ def fit_words(rows: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndar
     `rows` is bool (num_rows, num_words), `values` nats (num_rows,). Where the values hardly move, all three are zero.
     """
     num_rows, num_words = rows.shape
+    if num_words == 1:  # with and without it: nothing to estimate
+        change = float(values[0] - values[1])
+        return np.array([change if abs(change) >= MIN_SPREAD else 0.0]), np.zeros(1), 1.0
     if num_rows < 4 or values.std() < MIN_SPREAD:
         return np.zeros(num_words), np.zeros(num_words), 0.0
     weights = _nearness(rows)

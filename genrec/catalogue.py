@@ -165,7 +165,8 @@ def _list(value: object) -> tuple[str, ...]:
 
 
 def _year(value: object) -> int | None:
-    match = re.search(r"-?\d{1,4}", str(value)) if value is not None else None
+    text = str(value)
+    match = re.search(r"(?<!\d)\d{4}(?!\d)", text) or re.fullmatch(r"-?\d{1,4}", text.strip())
     return int(match.group()) if match else None
 
 
@@ -190,5 +191,6 @@ def _attributes(row: dict) -> dict[str, Attribute]:
         if isinstance(value, bool) or (isinstance(value, (int, float)) and math.isfinite(value)):
             typed[one_line(str(key))[:60]] = value
         elif isinstance(value, (str, list)) and (text := _cell(value)):
-            typed[one_line(str(key))[:60]] = text
+            is_number = re.fullmatch(r"-?\d{1,12}(?:\.\d{1,6})?", text)
+            typed[one_line(str(key))[:60]] = (float(text) if "." in text else int(text)) if is_number else text
     return typed

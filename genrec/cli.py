@@ -116,7 +116,8 @@ def _add_development(commands: Any, arguments: Sequence[str]) -> None:
 
 def _settings(args: argparse.Namespace) -> Settings:
     settings = from_env(os.environ)
-    return settings.with_options(model=args.model, engine_url=args.engine_url, catalogue=args.catalogue)
+    options = {"model": args.model, "engine_url": args.engine_url, "catalogue": args.catalogue}
+    return settings.with_options(**options, database=":memory:")  # nobody rates on the command line
 
 
 def _sampling(args: argparse.Namespace) -> Sampling:
@@ -193,10 +194,15 @@ def _recommend(args: argparse.Namespace) -> int:
     assistant = _load(args)
     snapshots = assistant.reply(Conversation(), args.message, sampling, language=_language(args), tone=args.tone)
     if not args.json:
-        return 0 if _print_stream(snapshots).text else 1
+        return _status(_print_stream(snapshots))
     *_, reply = snapshots
     print(json.dumps(reply_json(reply, id=None), ensure_ascii=False))
-    return 0
+    return _status(reply)
+
+
+def _status(reply: Reply) -> int:
+    """1 when the model was lost, so that a script notices."""
+    return 1 if reply.status == "lost" else 0
 
 
 def _recommend_batch(args: argparse.Namespace, sampling: Sampling) -> int:
@@ -218,6 +224,7 @@ def _recommend_batch(args: argparse.Namespace, sampling: Sampling) -> int:
                 status = _BAD_INPUT
                 continue
             print(json.dumps(reply_json(reply, id=id), ensure_ascii=False), flush=True)
+            status = status or _status(reply)
     return status
 
 
@@ -353,15 +360,17 @@ def _word_json(score: Any) -> dict[str, Any]:
 
 
 def _screen(args: argparse.Namespace) -> int:
-    from genrec.load import check_asset
+    from genrec.load import load_toxicity
     from genrec.safety.normalise import normalise
-    from genrec.safety.toxicity import ToxicityScorer, verdict
+    from genrec.safety.toxicity import verdict
     from genrec.settings import ASSETS
 
     if args.text is None and not args.batch:
         raise InputError('Give a text: genrec screen "…", or a file with --batch.')
-    check_asset(ASSETS / "models" / "toxicity")
-    scorer, status = ToxicityScorer.load(ASSETS / "models" / "toxicity"), 0
+    notices: list[str] = []
+    scorer, status = load_toxicity(from_env(os.environ), ASSETS, notices), 0
+    for notice in notices:
+        print(f"genrec: {notice}", file=sys.stderr)
 
     def show(id: object, text: str) -> None:
         text = text.encode(

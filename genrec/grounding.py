@@ -13,13 +13,19 @@ from dataclasses import dataclass
 from rapidfuzz.distance import Levenshtein
 
 from genrec.schema import Item, Language, Mention
-from genrec.text import normalise
+from genrec.text import has_cjk, normalise
 
-_BOLD = re.compile(r"\*\*(.+?)\*\*")
+_BOLD = re.compile(r"\*\*([^*]+)\*\*")
 _YEAR = re.compile(r"(?<![\d.,:])(1[5-9]\d\d|20[0-4]\d)(?![\d%]|[.,:]\d)('?s\b|年代)?")
-_YEAR_OF_TITLE = re.compile(r"\*\*(.+?)\*\*(\s*[(（])(\d{4})(?=[)）])")
+_YEAR_OF_TITLE = re.compile(r"\*\*([^*]+)\*\*(\s*[(（])(\d{4})(?=[)）])")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _NAME = r"[^\W\d_a-z][\w.'’\-]*(?:\s+(?:(?:de|del|della|la|van|von|der|den|bin|al|of|the|and|y|da|do|dos|le)\s+)*[^\W\d_a-z][\w.'’\-]*)*"
-_BY = re.compile(rf"\b(?:[Bb]y|[Dd]irector|[Aa]uthor|[Aa]rtist|[Cc]reator)\s+({_NAME})")
+_DAYS = "Sunday Monday Tuesday Wednesday Thursday Friday Saturday Christmas Easter January February March April May June July August September October November December"
+# Only where a maker is named: right after a title or its year, or after a word of making. "Inspired by", "scored by" and "by Sunday" say something else.
+_BY = re.compile(
+    rf"(?:\*\*(?:\s*\(\d{{4}}\))?,?\s+by|\b(?:is|are|was|were|built|directed|written|created|made|composed|recorded|designed|taught|sung|released|film|movie|book|novel|album|series|game|record|course)\s+by"
+    rf"|\b(?:[Dd]irector|[Aa]uthor|[Aa]rtist|[Cc]reator))\s+(?!(?:{_DAYS.replace(' ', '|')})\b)({_NAME})"
+)
 _BY_ZH = re.compile(r"(?:作者|导演|创作者|歌手|出品)(?:是|：)([\u3400-\u9fff·A-Za-z .]{2,24}?)(?=[，。！？；、]|$)")
 MARK = {"en": " (not in the catalogue)", "zh": "（不在目录中）"}
 MAX_EDITS = 2
@@ -65,12 +71,16 @@ def ground(
     own_year = {
         mention.title: str(mention.item.year) for mention in mentions if mention.item and mention.item.year is not None
     }
+    # Of two items in a sentence neither may lend the other its year.
     text = _YEAR_OF_TITLE.sub(
-        lambda match: _with_year(match, own_year.get(match.group(1), match.group(3)), known_text), text
+        lambda match: f"**{match.group(1)}**{match.group(2)}{own_year.get(match.group(1), match.group(3))}", text
     )
     fixed, is_false = _check_years(text, subjects, shelf, known_text)
     if not is_false:
         fixed, is_false = _check_makers(fixed, subjects, shelf, known_text, language)
+    others = [item for item in shelf if item not in subjects]
+    is_false = is_false or _has_unknown_number(fixed, [*shelf, *subjects], known_text)
+    is_false = is_false or bool(subjects) and any(_is_quoted(item.pitch_in(language), fixed) for item in others)
     return Grounded(fixed, _relocated(fixed, mentions), is_false)
 
 
@@ -92,12 +102,6 @@ def _match(
         if limit and Levenshtein.distance(normalise(known), wanted, score_cutoff=limit) <= limit:
             return item, known
     return None, title
-
-
-def _with_year(match: re.Match[str], own: str, known_text: str) -> str:
-    """A title and the year in brackets after it, which must be its own: of two items in a sentence neither may lend the other its year."""
-    year = match.group(3) if match.group(3) in known_text else own
-    return f"**{match.group(1)}**{match.group(2)}{year}"
 
 
 def _check_years(text: str, subjects: list[Item], shelf: Sequence[Item], known_text: str) -> tuple[str, bool]:
@@ -148,6 +152,32 @@ def _check_makers(
             return text, True
         text = text[: match.start(1)] + makers.pop() + text[match.start(1) + len(name) :]
     return text, False
+
+
+def _has_unknown_number(text: str, items: Sequence[Item], known_text: str) -> bool:
+    """Whether a number of two digits or more stands in no fact of the items nor in what the visitor said ("192 days")."""
+    facts = " ".join(
+        f"{item.title} {item.title_zh} {item.creator} {item.creator_zh} {item.pitch} {item.pitch_zh} {item.year} {' '.join(map(str, item.attributes.values()))}"
+        for item in items
+    )
+    known = set(_NUMBER.findall(f"{facts} {known_text}"))
+    known |= {
+        str(round(float(value) * 60))
+        for item in items
+        if isinstance(value := item.attributes.get("hours"), (int, float))
+    }
+    decades = {f"{item.year // 10 * 10}" for item in items if item.year}
+    outside = _BOLD.sub("", text)
+    return any(len(number) > 1 and number not in known | decades for number in _NUMBER.findall(outside))
+
+
+def _is_quoted(pitch: str, text: str) -> bool:
+    """Whether a text uses a good part of a pitch: six words in a row, or ten Chinese characters."""
+    if has_cjk(pitch):
+        parts, size = list(pitch), 10
+        return any("".join(parts[start : start + size]) in text for start in range(len(parts) - size + 1))
+    tokens, said, size = normalise(pitch).split(), normalise(text), 6
+    return any(" ".join(tokens[start : start + size]) in said for start in range(len(tokens) - size + 1))
 
 
 def _is_in_title(text: str, position: int) -> bool:

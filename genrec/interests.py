@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from genrec.schema import Constraint, Interest, Item, Profile, replace
+from genrec.schema import Constraint, Interest, Item, Profile
 from genrec.text import has_cjk, normalise, words
 from genrec.vocabulary import Found, Vocabulary
 
@@ -90,10 +90,13 @@ _INTENTS = tuple((intent, re.compile(pattern, re.IGNORECASE)) for intent, patter
 _GREETING = re.compile(
     r"(?:hi+|hell+o+|hey+|good (?:morning|evening|afternoon|day))\b|你好|您好|嗨|哈喽", re.IGNORECASE
 )
+_PRAISE = re.compile(r"\b(?:loved?|liked|enjoyed|great|amazing|favou?rite)\b|喜欢|很好看|爱", re.IGNORECASE)
 _TO_US = re.compile(
     r"\b(?:are|do|did|have) you (?:look|lik|want|prefer|think|enjoy|see|watch)", re.IGNORECASE
 )  # a question to us tells nothing of him
-_DECADE = re.compile(r"(?:(?:19|20)(\d0)|\b(\d0))'?s\b|(\d0)年代", re.IGNORECASE)
+_DECADE = re.compile(
+    r"(?<!my )(?<!his )(?<!her )(?<!their )\b((?:19|20)?\d0)'?s\b|(?<!\d)((?:19|20)?\d0)年代", re.IGNORECASE
+)
 _YEARS = re.compile(
     r"\b(before|after|since|until|from|older than|newer than)\s+((?:19|20)\d\d)\b|((?:19|20)\d\d)年?(以前|之前|以后|之后)",
     re.IGNORECASE,
@@ -103,7 +106,7 @@ _LIMIT = re.compile(
     re.IGNORECASE,
 )
 _PLAYERS = re.compile(
-    r"\b(?:for |with )?(\d|two|three|four|five|six)[\s-]*(?:players?|people|of us)\b|([两二三四五六\d])个?人(?:玩)?",
+    r"\b(?:for |with )?(\d|two|three|four|five|six)[\s-]*(?:players?|people|of us)\b|\bfor (two|three|four)\b|(?<![第\d])([两二三四五六\d])个?人(?:玩)?",
     re.IGNORECASE,
 )
 _NUMBERS = {
@@ -153,7 +156,12 @@ def understand(
     found = [
         one for one in vocabulary.find(message) if not any(start <= one.start < end for _, start, end in named_spans)
     ]
-    constraints = _constraints(message, turn)
+    is_played = any(one.group == "kinds" and one.term in ("game", "activity") for one in found)
+    constraints = [
+        one
+        for one in _constraints(message, turn)
+        if one.field != "players" or is_played or "player" in one.text.lower()
+    ]
     interests = _interests(message, found, [(start, end) for _, start, end in named_spans], constraints, turn)
     intent: Intent = next((asked for asked, pattern in _INTENTS if pattern.search(message.strip())), "none")
     has_wish = bool(interests or constraints or named)
@@ -173,8 +181,11 @@ def understand(
     liked, disliked, seen = list(profile.liked), list(profile.disliked), list(profile.seen)
     for item, start, _ in named_spans:
         if item.kind in _WORKS or intent == "reject":
-            if _is_negated(message, start) or intent == "reject":
+            if _is_negated(message, start) or intent == "reject" and not _PRAISE.search(message):
                 disliked.append(item.id)
+            elif intent == "reject":
+                seen.append(item.id)
+                liked.append(item.id)
             elif intent not in ("about", "why", "compare", "maker"):
                 liked.append(item.id)
     if intent == "reject" and not named:
@@ -345,16 +356,18 @@ def _constraints(message: str, turn: int) -> list[Constraint]:
         found.append(Constraint(field, op, number, match.group().strip(), match.start(), match.end(), turn))
 
     for match in _DECADE.finditer(message):
-        decade = int(next(group for group in match.groups() if group))
-        century = (
-            2000 if match.group().startswith("20") or (not match.group().startswith("19") and decade <= 20) else 1900
-        )
-        add(match, "year", ">=", century + decade)
-        add(match, "year", "<=", century + decade + 9)
+        decade = int(match.group(1) or match.group(2))
+        if decade < 100:
+            decade += 2000 if decade <= 20 else 1900
+        add(match, "year", ">=", decade)
+        add(match, "year", "<=", decade + 9)
     for match in _YEARS.finditer(message):
         word, year = (match.group(1) or match.group(4)).lower(), int(match.group(2) or match.group(3))
-        if word in ("before", "until", "older than", "以前", "之前"):
-            add(match, "year", "<=", year - 1)
+        if word == "from" and not re.match(r"\s+on", message[match.end() :]):  # "from 1994" means that year
+            add(match, "year", ">=", year)
+            add(match, "year", "<=", year)
+        elif word in ("before", "until", "older than", "以前", "之前"):
+            add(match, "year", "<=", year if word == "until" else year - 1)
         else:
             add(match, "year", ">=", year if word in ("since", "from") else year + 1)
     for match in _LIMIT.finditer(message):
@@ -365,6 +378,6 @@ def _constraints(message: str, turn: int) -> list[Constraint]:
         else:
             add(match, "minutes", "<=", number * 60 if unit.startswith("h") or unit == "小时" else number)
     for match in _PLAYERS.finditer(message):
-        amount = (match.group(1) or match.group(2)).lower()
+        amount = next(group for group in match.groups() if group).lower()
         add(match, "players", ">=", float(_NUMBERS.get(amount) or amount))
     return found

@@ -6,10 +6,12 @@ notice says so; a bundled file that is not what its card describes stops the sta
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -47,7 +49,7 @@ def load_assistant(settings: Settings, *, assets: Path = ASSETS, on_step: Callab
             )
     set_threads(settings.threads)
     on_step("filter")
-    toxicity = _load_toxicity(settings, assets, notices)
+    toxicity = load_toxicity(settings, assets, notices)
     on_step("encoder")
     retriever = _load_retriever(settings, assets, catalogue, vocabulary, notices)
     on_step("model")
@@ -76,7 +78,12 @@ def check_asset(folder: Path) -> None:
         raise AssetError(
             f"{folder / 'card.json'} cannot be read; the bundled model is incomplete. Clone the repository again."
         ) from error
-    for name, expected in card["sha256"].items():
+    listed = card.get("sha256") if isinstance(card, dict) else None
+    if not isinstance(listed, dict) or not listed:
+        raise AssetError(
+            f"{folder / 'card.json'} lists no files; the bundled model is incomplete. Clone the repository again."
+        )
+    for name, expected in listed.items():
         path = folder / name
         if not path.is_file():
             raise AssetError(
@@ -96,7 +103,8 @@ def set_threads(wanted: int) -> None:
     torch.set_num_threads(wanted or (num_cores if num_cores <= 2 else min(8, num_cores - 1)))
 
 
-def _load_toxicity(settings: Settings, assets: Path, notices: list[str]):
+def load_toxicity(settings: Settings, assets: Path, notices: list[str]):
+    """The toxicity scorer for these settings; a published one that cannot be fetched is replaced, with a notice."""
     from genrec.safety.toxicity import ToxicityScorer
 
     name = settings.toxicity
@@ -135,9 +143,10 @@ def _load_engine(settings: Settings, assets: Path, notices: list[str]):
     from genrec.engines.local import LocalEngine
 
     if settings.engine_url:
-        from genrec.engines.remote import RemoteEngine
+        from genrec.engines.remote import RemoteEngine, first_model
 
-        model = "" if settings.model in ("auto", "bundled") else settings.model
+        is_named = settings.model not in ("auto", "bundled")
+        model = settings.model if is_named else first_model(settings.engine_url, settings.engine_key)
         return RemoteEngine(settings.engine_url, model=model, key=settings.engine_key)
     name = settings.model
     if name == "auto":
@@ -186,17 +195,25 @@ def _load_hub(name: str):
 
 
 def is_hub_reachable() -> bool:
-    """Whether the model hub answers, found out within HUB_TIMEOUT_S (transformers itself retries for 25 s)."""
+    """Whether the model hub can be connected to, found out within HUB_TIMEOUT_S, name look-up included (transformers itself
+    retries for 25 s)."""
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
         return False
     address = urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
-    try:
-        with socket.create_connection(
-            (address.hostname or "huggingface.co", address.port or 443), timeout=HUB_TIMEOUT_S
+    port = address.port or (80 if address.scheme == "http" else 443)
+    reached = threading.Event()
+
+    def connect() -> None:
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection((address.hostname or "", port), timeout=HUB_TIMEOUT_S),
         ):
-            return True
-    except OSError:
-        return False
+            reached.set()
+
+    thread = threading.Thread(target=connect, daemon=True)  # a look-up has no time-out of its own
+    thread.start()
+    thread.join(HUB_TIMEOUT_S)
+    return reached.is_set()
 
 
 def _open_store(settings: Settings, notices: list[str]):

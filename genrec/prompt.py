@@ -76,7 +76,7 @@ def build_messages(
     pitches, then the last candidates, then the end of the message.
     """
     shelf = list(candidates[:NUM_CANDIDATES])
-    recent = list(turns[-MAX_TURNS:])
+    recent = _alternating(turns)[-MAX_TURNS:]
     message = message[:MAX_MESSAGE]
     num_pitches = len(shelf)
 
@@ -102,6 +102,17 @@ def build_messages(
             break
         messages = build()
     return messages
+
+
+def _alternating(turns: Sequence[Turn]) -> list[Turn]:
+    """The turns as chat templates insist on them: a visitor's first, then in turn; neighbours of one role become one."""
+    merged: list[Turn] = []
+    for turn in turns:
+        if merged and merged[-1].role == turn.role:
+            merged[-1] = Turn(turn.role, f"{merged[-1].text}\n{turn.text}")
+        elif merged or turn.role == "user":
+            merged.append(turn)
+    return merged[: len(merged) - len(merged) % 2]
 
 
 def facts_text(
@@ -155,7 +166,7 @@ def candidate_line(candidate: Candidate, language: Language, vocabulary: Vocabul
 
 def length(item: Item, language: Language) -> str:
     """How long or how big an item is, in words: "116 minutes", "适合2到4人"; "" when it is not known."""
-    facts = item.attributes
+    facts = {name: value for name, value in item.attributes.items() if isinstance(value, (int, float))}
     is_zh = language == "zh"
 
     def plural(number: object, unit: str) -> str:

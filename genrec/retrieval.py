@@ -7,6 +7,7 @@ items, genres and log popularity at 3 : 2 : 1 : 0.5 did best on ReDial.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,7 @@ class SentenceEncoder:
 
     def __init__(self, model: Any):
         self._model = model
+        self._lock = threading.Lock()  # a fast tokenizer must not be used by two threads at once
 
     @classmethod
     def load(cls, source: str | Path, *, is_local_only: bool = True) -> SentenceEncoder:
@@ -58,9 +60,11 @@ class SentenceEncoder:
             raise AssetError(f"The encoder {source} cannot be loaded: {error}") from error
 
     def encode(self, texts: list[str]) -> np.ndarray:
-        return self._model.encode(
-            texts, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
-        ).astype(np.float32)
+        with self._lock:
+            vectors = self._model.encode(
+                texts, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
+            )
+        return vectors.astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,23 +94,26 @@ class Retriever:
         allowed, relaxed = self._allowed(profile)
         parts = self._parts(profile, message, turn)
         score = sum(_WEIGHTS[name] * values for name, values in parts.items() if name in _WEIGHTS) - parts["dislikes"]
-        rows = self._diverse(np.where(allowed, score, -np.inf), profile, turn, count)
+        wishes = sorted(profile.likes, key=lambda interest: interest.turn != turn)  # those of this turn first
+        num_new = sum(wish.turn == turn for wish in wishes)
+        answered = self._answered(wishes)  # (num_wishes, num_items)
         candidates = []
-        for row in rows:
+        for row in self._diverse(np.where(allowed, score, -np.inf), answered[:num_new], count):
             shown = {name: round(float(values[row]), 4) for name, values in parts.items()}
-            candidates.append(
-                Candidate(self._items[row], round(float(score[row]), 4), shown, self._fits(row, profile, turn))
-            )
-        wishes = [interest for interest in profile.likes if interest.turn == turn and interest.tags]
-        unanswered = (
-            wishes[-1].text if wishes and candidates and not any(candidate.fits for candidate in candidates) else ""
-        )
-        return Ranking(tuple(candidates), relaxed, unanswered)
+            fits = tuple(dict.fromkeys(wish.text for wish, fit in zip(wishes, answered[:, row], strict=True) if fit))[
+                :2
+            ]
+            candidates.append(Candidate(self._items[row], round(float(score[row]), 4), shown, fits))
+        known = [wish.text for wish in wishes[:num_new] if wish.tags]
+        is_unanswered = bool(known and candidates) and not any(candidate.fits for candidate in candidates)
+        return Ranking(tuple(candidates), relaxed, known[-1] if is_unanswered else "")
 
     def _allowed(self, profile: Profile) -> tuple[np.ndarray, str]:
         """Which items may come at all (num_items,), and the words of the constraints that were dropped to leave any."""
         gone = {*profile.shown, *profile.seen, *profile.disliked, *profile.liked}
         allowed = np.array([item.id not in gone for item in self._items])
+        if not allowed.any():  # a small catalogue was shown to its end: begin again with what he has not turned down
+            allowed = np.array([item.id not in {*profile.seen, *profile.disliked} for item in self._items])
         if profile.kinds:
             of_kind = allowed & np.isin(self._kinds, profile.kinds)
             allowed = of_kind if of_kind.any() else allowed
@@ -144,6 +151,9 @@ class Retriever:
             )
         unwanted = {tag for interest in profile.dislikes for tag in interest.tags}
         dislikes = _DISLIKE * np.array([len(unwanted & terms) for terms in self._terms], np.float32)
+        turned_down = [self._row[id] for id in profile.disliked if id in self._row]
+        if turned_down:
+            dislikes += (self._vectors @ self._vectors[turned_down].T).mean(1)
         kind = (
             np.isin(self._kinds, profile.kinds).astype(np.float32)
             if profile.kinds
@@ -158,39 +168,33 @@ class Retriever:
             "dislikes": dislikes,
         }
 
-    def _diverse(self, score: np.ndarray, profile: Profile, turn: int, count: int) -> list[int]:
+    def _diverse(self, score: np.ndarray, answered: np.ndarray, count: int) -> list[int]:
         """Rows in order: each next one by score less its likeness to those before (Carbonell & Goldstein 1998), with a
-        premium for a wish of this turn that nothing chosen answers yet."""
+        premium for a wish that nothing chosen answers yet. `answered` is bool (num_wishes, num_items)."""
         pool = [int(row) for row in np.argsort(-score)[: 5 * count] if np.isfinite(score[row])]
-        wishes = [interest for interest in profile.likes if interest.turn == turn]
-        if len(wishes) < 2:
-            wishes = []  # the score already favours what answers the only wish
+        is_open = np.full(len(answered), len(answered) > 1)  # the score already favours what answers an only wish
         chosen: list[int] = []
         while pool and len(chosen) < count:
-            best = max(pool, key=lambda row: float(score[row]) + self._novelty(row, chosen[:6], wishes))
-            pool.remove(best)
+            likeness = self._vectors[pool] @ self._vectors[chosen[:6]].T if chosen else np.zeros((len(pool), 1))
+            value = score[pool] - _REPEAT * likeness.max(1) + _UNANSWERED * answered[is_open][:, pool].any(0)
+            best = pool.pop(int(np.argmax(value)))
             chosen.append(best)
-            wishes = [wish for wish in wishes if not self._answers(best, wish)]
+            is_open &= ~answered[:, best]
         return chosen
 
-    def _novelty(self, row: int, chosen: Sequence[int], unanswered: Sequence[Interest]) -> float:
-        """What a row adds to those chosen: less for likeness to one of them, more for a wish that none of them answers."""
-        nearest = max((float(self._vectors[row] @ self._vectors[other]) for other in chosen), default=0.0)
-        return _UNANSWERED * any(self._answers(row, wish) for wish in unanswered) - _REPEAT * nearest
-
-    def _fits(self, row: int, profile: Profile, turn: int) -> tuple[str, ...]:
-        """The wishes that the item answers, in the visitor's words, those of this turn first."""
-        wishes = sorted(profile.likes, key=lambda interest: interest.turn != turn)
-        return tuple(dict.fromkeys(wish.text for wish in wishes if self._answers(row, wish)))[:2]
-
-    def _answers(self, row: int, wish: Interest) -> bool:
-        """Whether an item answers a wish: by its topics, two of three of them at least; a mood alone decides only where no topic is named."""
-        topics = set(wish.tags) - self._moods
-        if topics:
-            return len(topics & self._terms[row]) * 3 >= len(topics) * 2
-        if wish.tags:
-            return bool(set(wish.tags) & self._terms[row])
-        return float(self._vectors[row] @ self._encoder.encode([wish.text])[0]) >= _FITS_MEANING
+    def _answered(self, wishes: Sequence[Interest]) -> np.ndarray:
+        """Which items answer which wishes, bool (num_wishes, num_items): by its topics, two of three of them at least; a mood
+        alone decides only where no topic is named; a wish without known words by its meaning."""
+        vectors = self._encoder.encode([wish.text for wish in wishes]) if wishes else np.zeros((0, 1), np.float32)
+        rows = []
+        for wish, vector in zip(wishes, vectors, strict=True):
+            wanted = set(wish.tags) - self._moods or set(wish.tags)
+            if wanted:
+                need = len(wanted) * 2 / 3 if set(wish.tags) - self._moods else 1
+                rows.append(np.array([len(wanted & terms) >= need for terms in self._terms]))
+            else:
+                rows.append(self._vectors @ vector >= _FITS_MEANING)
+        return np.array(rows, bool).reshape(len(wishes), len(self._items))
 
 
 def is_met(item: Item, constraint: Constraint) -> bool:
@@ -204,6 +208,9 @@ def is_met(item: Item, constraint: Constraint) -> bool:
         value = float(value) * 60 if name == "hours" and isinstance(value, (int, float)) else value
     elif constraint.field == "players":
         value = item.attributes.get("players_max", item.attributes.get("people_max"))
+        low = item.attributes.get("players_min", item.attributes.get("people_min", 1))
+        if isinstance(low, (int, float)) and isinstance(constraint.value, (int, float)) and low > constraint.value:
+            return False
     else:
         value = item.attributes.get(constraint.field)
     if constraint.op in ("==", "!="):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -221,8 +220,3 @@ class Attribution:
     fit_by_sentence: tuple[float, ...]
     num_rows: int
     seconds: float
-
-
-def replace(value, **changes):
-    """`dataclasses.replace` under a name that reads well where it is used."""
-    return dataclasses.replace(value, **changes)

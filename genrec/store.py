@@ -81,13 +81,20 @@ class Store:
             raise StoreError(f"Your feedback could not be kept: {error}.") from error
 
     def of_user(self, user_id: str) -> list[Feedback]:
-        """A user's feedback, oldest first; a visitor without an id has none."""
+        """A user's feedback, oldest first; a visitor without an id has none.
+
+        Raises:
+            StoreError: it could not be read.
+        """
         if not user_id:
             return []
-        with self._lock:
-            rows = self._connection.execute(
-                "SELECT user_id, item_id, rating, reason FROM feedback WHERE user_id = ? ORDER BY id", (user_id,)
-            ).fetchall()
+        try:
+            with self._lock:
+                rows = self._connection.execute(
+                    "SELECT user_id, item_id, rating, reason FROM feedback WHERE user_id = ? ORDER BY id", (user_id,)
+                ).fetchall()
+        except sqlite3.Error as error:
+            raise StoreError(f"Earlier feedback could not be read: {error}.") from error
         return [Feedback(*row) for row in rows]
 
     def count(self) -> int:

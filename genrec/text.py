@@ -146,18 +146,17 @@ def is_printable(character: str) -> bool:
 
 
 _SECOND_PERSON = {
-    "i": "you", "me": "you", "my": "your", "mine": "yours", "myself": "yourself", "i'm": "you're", "i’m": "you're", "i've": "you've",
+    "i": "you", "me": "you", "my": "your", "mine": "yours", "myself": "yourself", "i'm": "you're", "i've": "you've",
     "i'd": "you'd", "i'll": "you'll", "am": "are", "we": "you", "us": "you", "our": "your", "我": "你", "咱": "你",
 }  # fmt: skip
 
 
 def second_person(text: str) -> str:
-    """A visitor's phrase as it is said back to him: "films for my daughter" → "films for your daughter"."""
+    """A visitor's phrase as it is said back to him: "films for my daughter" → "films for your daughter"; "US" and "AM" stay."""
     return re.sub(
-        r"\b(?:i['’]m|i've|i'd|i'll|i|me|mine|myself|my|am|we|us|our)\b|我|咱",
+        r"\b(?:[Ii]'m|[Ii]'ve|[Ii]'d|[Ii]'ll|I(?! [A-Z])|i|[Mm]e|[Mm]ine|[Mm]yself|[Mm]y|am|[Ww]e|us|[Oo]ur)\b|我|咱",
         lambda match: _SECOND_PERSON[match.group().lower()],
         text,
-        flags=re.IGNORECASE,
     )
 
 

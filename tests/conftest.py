@@ -1,4 +1,4 @@
-"""What all tests share: no network but this machine, one thread, the real bundled assistant, and an engine that says what it is told."""
+"""What all tests share: no network but this machine, the real bundled assistant, and an engine that says what it is told."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class NetworkBlocked(RuntimeError):
     """A test tried to leave this machine."""
 
 
-@pytest.fixture(autouse=True)
-def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Refuses and notes every connection to another machine; a test fails if one was tried, even if the error was swallowed."""
+@pytest.fixture(scope="session", autouse=True)
+def network_guard() -> Iterator[list[str]]:
+    """Refuses and notes every connection to another machine, the loading of models by session fixtures included."""
     tried: list[str] = []
     connect, connect_ex, getaddrinfo = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
 
@@ -52,10 +52,19 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         check((host.decode() if isinstance(host, bytes) else host or "",))
         return getaddrinfo(host, *args, **kwargs)
 
-    monkeypatch.setattr(socket.socket, "connect", guarded_connect)
-    monkeypatch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
-    monkeypatch.setattr(socket, "getaddrinfo", guarded_getaddrinfo)
-    yield tried
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded_connect)
+        patch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
+        patch.setattr(socket, "getaddrinfo", guarded_getaddrinfo)
+        yield tried
+
+
+@pytest.fixture(autouse=True)
+def no_network(network_guard: list[str]) -> Iterator[list[str]]:
+    """Fails a test in which a connection to another machine was tried, even if the error was swallowed."""
+    yield network_guard
+    tried = list(network_guard)
+    network_guard.clear()
     assert not tried, f"connections to other machines were tried: {tried}"
 
 
@@ -143,7 +152,7 @@ class ScriptedEngine:
     calls: list[tuple[list[dict[str, str]], Sampling]] = field(default_factory=list)
     num_open: int = 0
 
-    def stream(self, messages, sampling, titles=()) -> Iterator[str]:
+    def stream(self, messages, sampling, titles=(), min_titles=0) -> Iterator[str]:
         script = self.scripts[min(len(self.calls), len(self.scripts) - 1)]
         self.calls.append(([dict(message) for message in messages], sampling))
         self.num_open += 1

@@ -40,7 +40,7 @@ def test_a_hurtful_sentence_is_written_again_from_where_it_stood(make_assistant,
     engine = scripted([f"Here is one. {HURTFUL}", "A kinder end."])
     reply = last(make_assistant(engine), "a funny film")
     assert reply.text == "Here is one. A kinder end."
-    assert engine.calls[1][0][-1] == {"role": "assistant", "content": "Here is one. "}
+    assert engine.calls[1][0][-1] == {"role": "assistant", "content": "Here is one."}
     assert engine.calls[0][1].seed != engine.calls[1][1].seed
     assert len(reply.withheld) == 1
 
@@ -184,13 +184,18 @@ def test_replayed_turns_are_understood(make_assistant, scripted):
     assert len(conversation.profile.shown) == 1
 
 
+def test_a_sentence_that_loops_is_written_again(make_assistant, scripted):
+    reply = last(make_assistant(scripted(["Here is one. It is the the the the the the end.", "Fine."])), "slow jazz")
+    assert reply.text == "Here is one. Fine." and reply.withheld[0].category == "broken"
+
+
 # With the bundled writer
 
 
 def test_the_same_seed_gives_the_same_reply_and_ten_seeds_give_ten(assistant):
     def text(seed):
         *_, reply = assistant.reply(
-            Conversation(), "I love slow-burn science fiction and moody jazz", Sampling(seed=seed, max_new_tokens=60)
+            Conversation(), "I love slow-burn science fiction and moody jazz", Sampling(seed=seed)
         )
         return reply.text
 

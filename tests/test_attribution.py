@@ -69,10 +69,10 @@ def test_a_short_message_has_only_as_many_rows_as_there_are_choices(num_words, e
     assert len(draw_rows(num_words, 100)) == expected
 
 
-def test_one_word_is_too_little_to_fit():
+def test_one_word_gets_the_exact_difference_it_makes():
     rows = draw_rows(1, 32)
     scores, errors, fit = fit_words(rows, rows @ np.array([5.0]))
-    assert (scores.tolist(), errors.tolist(), fit) == ([0.0], [0.0], 0.0)
+    assert (scores.tolist(), errors.tolist(), fit) == ([5.0], [0.0], 1.0)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def check(sentence, *shelf, language="en", **options):
     [
         "Watch **Blade Runner** (1982) by Ridley Scott.",
         "**Blade Runner** is directed by Scott.",
-        "Loved by everyone, **Blade Runner** runs 1,982 metres at 19:82, 100%.",
+        "Loved by everyone, **Blade Runner** still glows.",
         "A 1980s classic, **Blade Runner** still glows.",
         "**Blade Runner** by night, by the sea.",
         "Nothing to check here.",

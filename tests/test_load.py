@@ -208,7 +208,10 @@ def test_an_encoder_from_a_hub_that_cannot_be_reached_is_replaced_in_seconds(set
 
 
 def test_a_server_address_replaces_the_local_model(settings, closed_port):
-    assistant = load_assistant(settings.with_options(engine_url=f"http://127.0.0.1:{closed_port}/v1"))
+    url = f"http://127.0.0.1:{closed_port}/v1"
+    with pytest.raises(EngineError, match="does not answer"):  # without a name the server is asked for one
+        load_assistant(settings.with_options(engine_url=url))
+    assistant = load_assistant(settings.with_options(engine_url=url, model="org/name"))
     assert isinstance(assistant.engine, RemoteEngine)
     *_, reply = assistant.reply(Conversation(), "I like slow jazz", Sampling(seed=1))
     assert reply.status == "lost" and reply.notice

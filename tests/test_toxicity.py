@@ -353,7 +353,16 @@ def test_the_same_texts_give_the_same_vocabulary(small_data: Path) -> None:
 def test_training_learns_an_easy_task_and_writes_a_folder_that_loads(tmp_path: Path, small_data: Path) -> None:
     out = tmp_path / "model"
     card = trainer.train(
-        small_data, out, minutes=1, num_steps=80, seed=3, num_threads=1, batch_size=16, learning_rate=1e-2, shape=TINY
+        small_data,
+        out,
+        minutes=1,
+        num_steps=80,
+        seed=3,
+        num_threads=1,
+        batch_size=16,
+        learning_rate=1e-2,
+        shape=TINY,
+        num_own=0,
     )
     benign, toxic = ToxicityScorer.load(out).score(["i like the book", "you stupid idiot"])
     assert benign["toxicity"] < 0.2

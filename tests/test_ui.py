@@ -6,6 +6,7 @@ import gc
 import re
 import socket
 import urllib.request
+from contextlib import closing
 from dataclasses import replace
 
 import gradio as gr
@@ -46,7 +47,11 @@ def answer(
     tone="warm",
     language="as I write",
 ):
-    return handlers.answer(message, session, temperature, top_p, top_k, length, seed, tone, language)
+    """Both steps of a submit; yields (chat, session, status, cards)."""
+    session = handlers.take(message, session)[0]
+    with closing(handlers.answer(session, temperature, top_p, top_k, length, seed, tone, language)) as steps:
+        for session, chat, status, cards in steps:
+            yield chat, session, status, cards
 
 
 def last(steps):
@@ -67,8 +72,9 @@ def named(catalogue, number):
 
 
 def test_a_message_is_shown_at_once_and_the_input_is_locked(handlers):
-    chat, box, kept, send, stop = handlers("x").take("slow  jazz\n", new_session())
-    assert texts(chat) == [("user", "slow  jazz\n")] and kept == "slow  jazz\n"
+    session, chat, box, send, stop, panel, status = handlers("x").take("slow  jazz\n", new_session())
+    assert texts(chat) == [("user", "slow  jazz\n")] and session.message == "slow  jazz\n"
+    assert panel == "" and status.startswith("Looking")
     assert box["value"] == "" and box["interactive"] is False and send["visible"] is False and stop["visible"] is True
 
 
@@ -127,6 +133,7 @@ def test_the_controls_reach_the_model(handlers):
     assert session.reply.language == "zh" and session.tone == "brief" and "简短" in messages[0]["content"]
 
 
+@pytest.mark.filterwarnings("ignore:The seed")
 @pytest.mark.parametrize("seed", ["", "abc", "--5", "-1", "²", "1.5", None])
 def test_a_seed_that_is_no_whole_number_draws_a_fresh_one(handlers, seed):
     _, session, *_ = last(answer(handlers("Fine."), "slow jazz", new_session(), seed=seed))
@@ -136,7 +143,7 @@ def test_a_seed_that_is_no_whole_number_draws_a_fresh_one(handlers, seed):
 def test_a_message_of_nothing_but_control_characters_is_answered_in_words(handlers):
     before = new_session()
     chat, session, status, cards = last(answer(handlers("x"), "\x00\u200b", before))
-    assert "empty" in texts(chat)[-1][1] and session == before and cards == ""
+    assert "empty" in texts(chat)[-1][1] and session.conversation == before.conversation and status == "Not answered"
 
 
 def test_an_unexpected_failure_apologises_without_details_and_keeps_the_conversation(handlers, caplog):
@@ -196,7 +203,7 @@ def stopped(handlers, catalogue, monkeypatch):
 
 def test_stop_keeps_what_was_written_and_knows_what_it_recommended(stopped, catalogue):
     one, session = stopped
-    session, chat, status = one.stop(session)
+    session, chat, status, _ = one.stop(session)
     assert session.reply.status == "stopped" and status.startswith("Stopped")
     assert texts(chat)[0] == ("user", "an animated film") and texts(chat)[1][1].startswith(named(catalogue, 1))
     assert "film-001" in session.conversation.profile.shown
@@ -212,13 +219,29 @@ def test_a_second_stop_and_a_stop_without_a_reply_change_nothing(stopped):
     assert one.stop(fresh)[0] == fresh
 
 
+def test_stop_before_the_first_word_puts_the_message_back_into_the_box(handlers):
+    one = handlers("Fine.")
+    _, first, *_ = last(answer(one, "slow jazz", new_session()))
+    pending = one.take("something longer", first)[0]
+    session, chat, status, box = one.stop(pending)
+    assert box["value"] == "something longer" and status == "Stopped"
+    assert texts(chat) == texts(chat_rows(first)) and session.conversation == first.conversation
+
+
+def test_a_refusal_stays_on_the_screen_when_the_chat_goes_on(handlers):
+    one = handlers("Fine.")
+    _, refused, *_ = last(answer(one, "I want to kill myself", new_session()))
+    chat, *_ = last(answer(one, "slow jazz", refused))
+    assert "helpline" in texts(chat)[1][1] and len(chat) == 4
+
+
 def test_retry_answers_the_same_message_from_where_it_was_said(handlers, catalogue):
     one = handlers(named(catalogue, 1), named(catalogue, 2), named(catalogue, 3))
     _, first, *_ = last(answer(one, "an animated film", new_session()))
     _, second, *_ = last(answer(one, "something longer", first))
-    session, chat, _, message, *_ = one.retry(second)
-    assert message == "something longer" and texts(chat)[-1] == ("user", "something longer") and len(chat) == 3
-    _, third, *_ = last(answer(one, message, session))
+    session, chat, *_ = one.retry(second)
+    assert texts(chat)[-1] == ("user", "something longer") and len(chat) == 3
+    third, *_ = last(one.answer(session, 0.7, 0.9, 0, 60, "1", "warm", "as I write"))
     assert third.conversation.turns[:2] == first.conversation.turns and len(third.conversation.turns) == 4
     assert "film-002" not in third.conversation.profile.shown and "film-003" in third.conversation.profile.shown
 
@@ -237,7 +260,7 @@ def test_retry_without_a_message_is_refused_kindly(handlers):
 
 def test_a_second_click_on_send_finds_an_empty_box_and_adds_nothing(handlers):
     one = handlers("Fine.")
-    _, box, *_ = one.take("slow jazz", new_session())
+    _, _, box, *_ = one.take("slow jazz", new_session())
     with pytest.raises(gr.Error):
         one.take(box["value"], new_session())
 
@@ -371,11 +394,11 @@ def assert_escaped(html: str) -> None:
     assert "alert" in html and "<script" not in html and "<img" not in html
 
 
-def test_catalogue_text_is_escaped_in_cards():
+def test_catalogue_text_is_escaped_in_cards(vocabulary):
     item = Item("x", EVIL, EVIL, EVIL, EVIL, EVIL, 1999, EVIL)
     for language in ("en", "zh"):
         reply = Reply(language=language, candidates=(Candidate(item, 1.0, fits=(EVIL,)),))
-        html = render.cards([item], reply)
+        html = render.cards([item], reply, vocabulary)
         assert_escaped(html)
         assert "1999" in html and "&lt;script&gt;" in html
 
@@ -388,16 +411,12 @@ def test_the_message_and_the_reply_are_escaped_in_an_explanation():
     reply = Reply(text=EVIL, sentences=(Sentence(EVIL, 0, 10), Sentence("alert <b>two</b>", 10, 20)))
     html = render.explanation(attribution, reply)
     assert_escaped(html)
-    assert "<b>two" not in html and "does not depend on your words" in html and "80%" in html
+    assert "<b>two" not in html and "no single word clearly changed it" in html and "80%" in html
 
 
 def test_words_are_coloured_by_sign_and_strength_and_the_rest_of_the_message_is_kept():
     words = tuple(Word(text, start, start + len(text)) for text, start in (("slow", 0), ("jazz", 5), ("please", 11)))
-    scores = (
-        WordScore(words[0], 4.6052),
-        WordScore(words[1], -1.1513),
-        WordScore(words[2], 0.0),
-    )  # 2 ln 10, -ln 10 / 2
+    scores = (WordScore(words[0], 4.6), WordScore(words[1], -1.15), WordScore(words[2], 0.0))
     attribution = Attribution("slow jazz, please!", words, scores, (scores,), 0.8, (0.8,), 16, 1.0)
     html = render.word_colours(attribution, scores)
     assert re.sub(r"<[^>]+>", "", html) == "slow jazz, please!"
@@ -418,8 +437,7 @@ def test_a_weak_fit_is_marked_and_never_shown_as_negative():
 @pytest.mark.parametrize(
     ("reply", "wanted"),
     [
-        (Reply(), "Looking through the catalogue …"),
-        (Reply(messages=({},)), "Writing …"),
+        (Reply(), "Writing …"),
         (Reply(status="refused", withheld=(Withheld("injection", 1.0),)), "Not answered · 1 withheld (injection)"),
         (
             Reply(status="done", num_tokens=20, seconds=2.0, first_sentence_s=0.5),
@@ -436,9 +454,9 @@ def test_the_status_line_says_what_is_going_on(reply, wanted):
 
 
 def test_chat_rows_keep_every_space_of_what_was_typed():
-    session = new_session()
-    assert texts(chat_rows(session, "  two\n    lines  ")) == [("user", "  two\n    lines  ")]
-    assert chat_rows(session) == [] and isinstance(session.conversation, Conversation)
+    session = replace(new_session(), message="  two\n    lines  ")
+    assert texts(chat_rows(session)) == [("user", "  two\n    lines  ")]
+    assert chat_rows(new_session()) == [] and isinstance(session.conversation, Conversation)
 
 
 # The served page

@@ -19,10 +19,12 @@ from genrec.engines import EngineInfo, Message, stop_telemetry
 from genrec.engines.sampling import draw
 from genrec.errors import EngineError
 from genrec.schema import Sampling
+from genrec.text import has_cjk
 
 if TYPE_CHECKING:
     import numpy as np
 
+_MAX_URGED = 2  # times a reply is kept from ending before enough titles are named
 _THINK, _END_THINK = "<think>", "</think>"
 _SCORE_TOKENS = 16_384  # prompt tokens scored in one batch
 
@@ -39,6 +41,10 @@ class LocalEngine:
         self._ends = _end_ids(model, tokenizer)
         self._window = _window(model, tokenizer)
         self._specials = _special_tokens(tokenizer)
+        self._spaced = sorted(
+            id for token, id in tokenizer.get_vocab().items() if token[:1] in "Ġ▁ " and token[1:2].isalpha()
+        )
+        self._closers = frozenset(id for token, id in tokenizer.get_vocab().items() if token.startswith("**"))
         self._has_system_role = self._accepts_system_role()
 
     @classmethod
@@ -57,9 +63,9 @@ class LocalEngine:
             model = AutoModelForCausalLM.from_pretrained(
                 source, dtype=_fast_dtype(device), local_files_only=is_local_only
             )
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            model.to(device)  # type: ignore[arg-type]
+        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:  # the last: out of memory
             raise EngineError(f"The model {source} cannot be loaded: {_first_line(error)}") from error
-        model.to(device)  # type: ignore[arg-type]
         return cls(model, tokenizer, name=name or source)
 
     def describe(self) -> EngineInfo:
@@ -72,7 +78,7 @@ class LocalEngine:
     # Writing
 
     def stream(
-        self, messages: Sequence[Message], sampling: Sampling, titles: Sequence[str] = ()
+        self, messages: Sequence[Message], sampling: Sampling, titles: Sequence[str] = (), min_titles: int = 0
     ) -> Generator[str, None, None]:
         """Pieces of the reply, whole characters only, thoughts hidden, cut before a stop string; between ** and ** only `titles`.
 
@@ -83,9 +89,15 @@ class LocalEngine:
         ids = self._encode(text)
         if self._window and len(ids) >= self._window:
             raise EngineError(f"The prompt has {len(ids)} tokens; the model reads at most {self._window}.")
-        pieces = self._pieces(ids, sampling, TitleLock([self._encode(f"{title}**") for title in titles]))
+        pieces = self._pieces(ids, sampling, TitleLock([self._title_steps(title) for title in titles], min_titles))
         is_thinking = text.rstrip().endswith(_THINK)
         yield from stop_before(hide_thoughts(pieces, is_thinking=is_thinking), sampling.stop)
+
+    def _title_steps(self, title: str) -> list[frozenset[int]]:
+        """The tokens of a title and of the marks that close it, as TitleLock wants them."""
+        *ids, last = self._encode(f"{title}**")
+        closing = self._closers if last in self._closers else frozenset({last})
+        return [*(frozenset({id}) for id in ids), closing]
 
     def _pieces(self, prompt: list[int], sampling: Sampling, lock: TitleLock) -> Generator[str, None, None]:
         """Decoded text, token by token; characters of several tokens come when they are complete."""
@@ -128,13 +140,26 @@ class LocalEngine:
                 held = torch.full_like(logits, -torch.inf)
                 held[allowed] = logits[allowed]
                 logits = held
-            token = draw(logits, sampling, generator, torch.tensor(written, dtype=torch.long, device=logits.device))
+            written_ids = torch.tensor(written, dtype=torch.long, device=logits.device)
+            token = draw(logits, sampling, generator, written_ids)
+            if token in self._ends and not lock.may_end():
+                lock.urged()
+                token = draw(self._going_on(logits, lock.last_character), sampling, generator, written_ids)
             lock.took(token)
             if token in self._ends:
                 return
             written.append(token)
             pending = [token]
             yield token
+
+    def _going_on(self, logits: torch.Tensor, last_character: str) -> torch.Tensor:
+        """The logits of a reply that may not end yet; after Latin text the next word must begin with its space."""
+        held = logits.clone()
+        if last_character and not has_cjk(last_character) and last_character not in "。！？；，：":
+            held = torch.full_like(logits, -torch.inf)
+            held[self._spaced] = logits[self._spaced]
+        held[list(self._ends)] = -torch.inf
+        return held
 
     # Scoring
 
@@ -240,31 +265,52 @@ class LocalEngine:
 
 
 class TitleLock:
-    """Keeps what stands between ** and ** to known titles, token by token (constrained generation as in RecLM-cgen, arXiv 2505.03336).
+    """Keeps what stands between ** and ** to known titles, token by token (constrained generation as in RecLM-cgen,
+    arXiv 2505.03336). The model still chooses whether to name a title and which one; it cannot name one that is not there.
 
-    The model still chooses whether to name a title and which one; it cannot name one that is not there.
+    A title is a list of steps, each the ids that may stand there; the last step holds every token that begins with the
+    closing marks, since tokenizers join them with what follows ("**:").
     """
 
-    def __init__(self, titles: Sequence[Sequence[int]]):
-        self._titles = [list(ids) for ids in titles]  # each ends with the tokens of the closing marks
-        self._open: list[list[int]] = []  # what may still follow of the titles that fit so far
+    def __init__(self, titles: Sequence[Sequence[frozenset[int]]], min_titles: int = 0):
+        self._titles = [list(steps) for steps in titles]
+        self._open: list[
+            tuple[int, list[frozenset[int]]]
+        ] = []  # (title, what may still follow) of those that fit so far
+        self._named: set[int] = set()
+        self._num_urged = 0
+        self._min_titles = min(min_titles, len(self._titles))
         self._text = ""
 
     def heard(self, piece: str) -> None:
         """Takes in decoded text; two stars that open a title start the lock."""
         self._text += piece
         if not self._open and self._text.endswith("**") and self._text.count("**") % 2:
-            self._open = self._titles
+            self._open = list(enumerate(self._titles))
 
     def allowed(self) -> list[int]:
         """The ids that may come next; empty while all may."""
-        return sorted({rest[0] for rest in self._open})
+        return sorted({id for _, steps in self._open for id in steps[0]})
 
     def took(self, token: int) -> None:
         """Moves on with the token that was drawn; the lock ends with a title."""
-        self._open = [rest[1:] for rest in self._open if rest[0] == token]
-        if any(not rest for rest in self._open):
+        self._open = [(title, steps[1:]) for title, steps in self._open if token in steps[0]]
+        ended = {title for title, steps in self._open if not steps}
+        if ended:
+            self._named |= ended
             self._open = []
+
+    @property
+    def last_character(self) -> str:
+        return self._text[-1:]
+
+    def may_end(self) -> bool:
+        """Whether enough different titles are named for the reply to end."""
+        return len(self._named) >= self._min_titles or self._num_urged >= _MAX_URGED
+
+    def urged(self) -> None:
+        """Notes that the reply was kept from ending; it is not kept for ever."""
+        self._num_urged += 1
 
 
 def hide_thoughts(pieces: Iterable[str], *, is_thinking: bool = False) -> Generator[str, None, None]:
@@ -353,7 +399,7 @@ def _fast_dtype(device: str) -> torch.dtype:
     if device.startswith("cpu"):
         flags = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
         return torch.bfloat16 if flags.get("avx512_bf16") or flags.get("amx_bf16") else torch.float32
-    return torch.bfloat16
+    return torch.bfloat16 if not device.startswith("cuda") or torch.cuda.is_bf16_supported() else torch.float16
 
 
 def _first_line(error: BaseException) -> str:

@@ -18,6 +18,23 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+def first_model(url: str, key: str = "", *, timeout_s: float = 5.0) -> str:
+    """The id of the first model that a server says it serves.
+
+    Raises:
+        EngineError: it cannot be reached or serves none.
+    """
+    import json
+    from urllib.request import Request, urlopen
+
+    request = Request(f"{url.rstrip('/')}/models", headers={"Authorization": f"Bearer {key or 'none'}"})
+    try:
+        with urlopen(request, timeout=timeout_s) as answer:
+            return str(json.load(answer)["data"][0]["id"])
+    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise EngineError(f"The model server at {url} does not answer ({type(error).__name__}).") from error
+
+
 class RemoteEngine:
     """One server at `url`, for example http://localhost:8000/v1."""
 
@@ -29,14 +46,14 @@ class RemoteEngine:
         self._model = model or "default"
 
     def describe(self) -> EngineInfo:
-        return EngineInfo(f"{self._model} at {self._url}", "remote", "", 0, 0, False)
+        return EngineInfo(self._model, "a model server", "", 0, 0, False)
 
     def count_tokens(self, text: str) -> int:
         """An estimate, on the high side: a token for each Chinese character or each three others."""
         return sum(3 if has_cjk(character) else 1 for character in text) // 3 + 1
 
     def stream(
-        self, messages: Sequence[Message], sampling: Sampling, titles: Sequence[str] = ()
+        self, messages: Sequence[Message], sampling: Sampling, titles: Sequence[str] = (), min_titles: int = 0
     ) -> Generator[str, None, None]:
         """Pieces of the reply as the server sends them; it cannot be held to `titles`.
 

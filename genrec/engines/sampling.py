@@ -20,7 +20,7 @@ def draw(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator, w
         seen = logits[written]
         logits = logits.clone()
         logits[written] = torch.where(seen > 0, seen / sampling.repetition_penalty, seen * sampling.repetition_penalty)
-    if sampling.temperature <= 0:
+    if sampling.temperature < 1e-4:  # dividing by less would overflow
         return int(logits.argmax())
     probabilities, ids = nucleus(logits / sampling.temperature, top_p=sampling.top_p, top_k=sampling.top_k)
     return int(ids[torch.multinomial(probabilities, 1, generator=generator)])

@@ -12,13 +12,14 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from genrec.catalogue import read_catalogue
 from genrec.engines.local import LocalEngine
 from genrec.grounding import ground
 from genrec.load import set_threads
-from genrec.schema import Sampling, replace
+from genrec.schema import Sampling
 from genrec.settings import ASSETS
 from genrec.text import has_cjk, plain, sentences, words
 from genrec.train.corpus import Corpus, Dialogue

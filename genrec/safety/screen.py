@@ -14,15 +14,17 @@ from genrec.text import is_printable
 Reason = Literal["toxicity", "crisis", "injection"]
 BLOCK_MESSAGE = 0.8  # a visitor's own words are taken more kindly than the model's: fans of dark films swear too
 _CRISIS = re.compile(
-    r"\b(?:kill(?:ing)? myself|end my life|want to die|suicid(?:e|al)|self[- ]?harm|hurt(?:ing)? myself)\b|自杀|不想活|想死|自残|结束生命",
+    r"\b(?:kill(?:ing)? myself|end my life|want to die|suicid(?:e|al)|end it all|don'?t want to (?:live|be alive)|self[- ]?harm|hurt(?:ing)? myself)\b|自杀|不想活|想死|自残|结束生命",
     re.IGNORECASE,
 )
 _FIRST_PERSON = re.compile(  # no art in it passes: "I want to die, recommend me a film" is a cry for help
-    r"\bI(?:'m| am)? (?:\w+ )?(?:want to|wanna|going to|gonna) (?:die\b(?! laughing| of )|kill myself|end my life|hurt myself)|我(?:真的|好|也|都|已经)?(?:不想活|想自杀)",
+    r"\bI(?:'m| am)? (?:\w+ )?(?:want to|wanna|going to|gonna) (?:die\b(?! laughing| of )|kill myself|end my life|hurt myself)"
+    r"|\bI(?:'m| am| feel) (?:\w+ )?suicidal\b|\bthinking (?:of|about) (?:suicide|killing myself)|\bI don'?t want to (?:live|be alive)\b|\bend it all\b"
+    r"|我(?:真的|好|很|也|都|已经)*(?:不想活|想自杀|想死(?!你|了你))",
     re.IGNORECASE,
 )
 _ABOUT_ART = re.compile(
-    r"\b(?:film|movie|book|novel|song|album|series|show|documentary|story|stories|squad)s?\b|电影|小说|书|歌|纪录片|剧",
+    r"\b(?:films?|movies?|books?|novels?|songs?|albums?|series|tv shows?|shows|documentar(?:y|ies)|story|stories|squad)\b|电影|小说|书|歌|纪录片|剧",
     re.IGNORECASE,
 )
 _INJECTION = re.compile(
@@ -96,9 +98,11 @@ def mask_personal(text: str) -> tuple[str, tuple[str, ...]]:
 
 
 def clean_message(message: str) -> str:
-    """What was typed, without control, zero-width and tag characters, and with no more than one blank line in a row."""
+    """What was typed, without control, zero-width and tag characters, with straight apostrophes, single spaces and at most
+    one blank line in a row."""
     message = "".join(character for character in message.replace("\r\n", "\n") if is_printable(character))
-    return re.sub(r"\n{3,}", "\n\n", message).strip()
+    message = re.sub(r"[^\S\n]+", " ", message.replace("’", "'"))
+    return re.sub(r"(?: ?\n){3,}", "\n\n", message).strip()
 
 
 def clean_prose(text: str) -> str:

@@ -5,7 +5,7 @@ candidates, and a reply composed of hand-written frames (`frames/*.jsonl`) and t
 invented: titles, names, years and spliced pitches that occur nowhere else, so that the writer learns to copy what it is given instead of
 remembering. Copied facts are marked, so that training can spend more of its loss on them.
 
-One item and one frame in ten (by hash) never enter training; `held_out=True` uses only those items, for measuring.
+One item and one message frame in ten (by hash) never enter training; `held_out=True` uses only those, for measuring.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import json
 import random
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 from genrec.catalogue import Catalogue
 from genrec.prompt import NUM_CANDIDATES, TONES, build_messages, length
-from genrec.schema import KINDS, Candidate, Interest, Item, Language, Profile, Turn, replace
+from genrec.schema import KINDS, Candidate, Interest, Item, Language, Profile, Turn
 from genrec.text import second_person
 from genrec.vocabulary import Vocabulary
 
@@ -150,7 +150,10 @@ class Corpus:
         self.items = [item for item in catalogue.items if is_held_out(item.id)] if held_out else training
         self._by_kind = {kind: [item for item in self.items if item.kind == kind] for kind in KINDS}
         self._sources = {kind: [item for item in training if item.kind == kind] for kind in KINDS}
-        self._frames = {language: _read_frames(frames / f"{language}.jsonl", frame_share) for language in ("en", "zh")}
+        self._frames = {
+            language: _read_frames(frames / f"{language}.jsonl", frame_share, held_out=held_out)
+            for language in ("en", "zh")
+        }
         self._words = sorted(
             {word for item in training for word in re.findall(r"[A-Za-z][a-z]{2,}", item.title + " " + item.pitch)}
         )
@@ -514,17 +517,17 @@ class Corpus:
         )
 
 
-def _read_frames(path: Path, share: float) -> _Frames:
-    """The frames of a file; with a share below 1, that share of the reply frames, for ever the same ones."""
+def _read_frames(path: Path, share: float, *, held_out: bool) -> _Frames:
+    """The frames of a file: of the messages only the held-out ones or all others; of the replies a share, for ever the same."""
     frames = _Frames()
     for line in path.read_text("utf-8").splitlines():
         row = json.loads(line)
         rank = hashlib.sha256(row["text"].encode()).digest()[0] / 256
-        if (
-            is_held_out(row["text"])
-            if row["part"] == "message"
-            else rank >= max(share, _SHARE_OF_RARE.get(row["intent"], 0.0))
-        ):
+        if row["part"] == "message":
+            is_used = is_held_out(row["text"]) == held_out
+        else:
+            is_used = rank < max(share, _SHARE_OF_RARE.get(row["intent"], 0.0))
+        if not is_used:
             continue
         kinds = None if row["kinds"] == "any" else frozenset(row["kinds"])
         frames.by_part.setdefault((row["intent"], row["part"]), []).append((kinds, row["tone"], row["text"]))
@@ -575,7 +578,7 @@ def _other_number(rng: random.Random, value: object):
 
 def _with_gaps(rng: random.Random, item: Item) -> Item:
     """The item as a poorer catalogue would have it: some facts missing, a list of genres for tags."""
-    changes: dict[str, object] = {}
+    changes: dict[str, Any] = {}
     for name, empty in (("creator", ""), ("country", ""), ("pitch", ""), ("moods", ()), ("attributes", {})):
         if rng.random() < 0.5:
             changes[name] = empty
@@ -586,4 +589,4 @@ def _with_gaps(rng: random.Random, item: Item) -> Item:
     if rng.random() < 0.3:
         changes["year"] = None
     changes["tags"] = item.tags[: rng.randint(1, len(item.tags))]
-    return cast(Item, replace(item, **changes))
+    return replace(item, **changes)

@@ -143,6 +143,7 @@ def train(
     batch_size: int = 64,
     learning_rate: float = 8e-4,
     shape: Shape | None = None,
+    num_own: int = NUM_OWN,
 ) -> dict[str, Any]:
     """The card of the model trained from the files in `data` and written to `out`.
 
@@ -158,7 +159,9 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
 
-    rows = read_rows([data / name for name in TRAIN_FILES]) + own_benign_rows(num_sentences=NUM_OWN, seed=seed)
+    rows = read_rows([data / name for name in TRAIN_FILES])
+    if num_own:
+        rows += own_benign_rows(num_sentences=num_own, seed=seed)
     resume = out / "resume.pt"
     state = torch.load(resume, weights_only=True) if resume.exists() else None
     if state is not None and state["seed"] != seed:

@@ -49,36 +49,50 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Row:
+    """A line of the chat as it was shown, and the items it names."""
+
+    role: str
+    text: str
+    item_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Session:
-    """One visitor's chat: the conversation, and the last exchange with the conversation it was said in."""
+    """One visitor's chat. `rows` are the finished exchanges as shown, refusals and notices included; `message` and `reply` are
+    the latest exchange, said in the conversation `before`; `conversation` has it taken in."""
 
     conversation: Conversation
     before: Conversation
+    rows: tuple[Row, ...] = ()
     message: str = ""
     reply: Reply | None = None
     tone: str = "warm"
 
+    def all_rows(self) -> list[Row]:
+        """Everything that is on the screen."""
+        rows = [*self.rows]
+        if self.message:
+            rows.append(Row("user", self.message))
+        if self.reply is not None:
+            rows.append(Row("assistant", _shown(self.reply), tuple(item.id for item in self.reply.items)))
+        return rows
 
-def new_session() -> Session:
-    conversation = Conversation(user_id=uuid.uuid4().hex)
+
+def new_session(user_id: str = "") -> Session:
+    conversation = Conversation(user_id=user_id or uuid.uuid4().hex)
     return Session(conversation, conversation)
 
 
-def chat_rows(session: Session, pending: str = "") -> list[dict[str, Any]]:
-    """What the chat shows: the turns so far, and a message that is being answered."""
-    rows = [_row(turn.role, turn.text) for turn in session.conversation.turns]
-    return [*rows, _row("user", pending)] if pending else rows
+def chat_rows(session: Session) -> list[dict[str, Any]]:
+    """What the Chatbot shows. Text goes in blocks: a plain string would be dedented, which shifts offsets."""
+    return [{"role": row.role, "content": [{"type": "text", "text": row.text or "…"}]} for row in session.all_rows()]
 
 
-def _row(role: str, text: str) -> dict[str, Any]:
-    return {"role": role, "content": [{"type": "text", "text": text or "…"}]}
-
-
-def _reply_row(reply: Reply) -> dict[str, Any]:
-    text = reply.text
+def _shown(reply: Reply) -> str:
     if reply.notice and reply.status != "writing":
-        text = f"{text}\n\n*{reply.notice}*" if text else reply.notice
-    return _row("assistant", text)
+        return f"{reply.text}\n\n*{reply.notice}*" if reply.text else reply.notice
+    return reply.text
 
 
 class Handlers:
@@ -88,20 +102,26 @@ class Handlers:
         self._assistant = assistant
 
     def take(self, message: str, session: Session):
-        """Shows the message and locks the input. First step of a submit."""
+        """Shows the message and locks the input. First step of a submit: (session, chat, box, send, stop, panel, status)."""
         if not message.strip():
             raise gr.Error("Type what you like first; a few words are enough.", duration=5, print_exception=False)
-        return (
-            chat_rows(session, message),
-            gr.update(value="", interactive=False),
-            message,
-            gr.update(visible=False),
-            gr.update(visible=True),
+        return self._begin(
+            Session(session.conversation, session.conversation, tuple(session.all_rows()), message, tone=session.tone)
         )
+
+    def retry(self, session: Session):
+        """Takes the last exchange back, so that its message is answered again. First step, as `take`."""
+        if not session.message:
+            raise gr.Error("There is no message to answer again yet.", duration=5, print_exception=False)
+        return self._begin(replace(session, conversation=session.before, reply=None))
+
+    @staticmethod
+    def _begin(session: Session):
+        box, send, stop = gr.update(value="", interactive=False), gr.update(visible=False), gr.update(visible=True)
+        return session, chat_rows(session), box, send, stop, "", "Looking through the catalogue …"
 
     def answer(
         self,
-        message: str,
         session: Session,
         temperature: float,
         top_p: float,
@@ -111,7 +131,9 @@ class Handlers:
         tone: str,
         language: str,
     ) -> Iterator[tuple]:
-        """Streams the reply. Second step of a submit. Yields (chat, session, status, cards)."""
+        """Streams the reply. Second step of a submit. Yields (session, chat, status, cards)."""
+        if str(seed).strip() and not str(seed).strip().isdecimal():
+            gr.Warning("The seed is not a whole number, so a new one is drawn.", duration=5)
         sampling = Sampling(
             temperature=temperature,
             top_p=top_p,
@@ -120,53 +142,50 @@ class Handlers:
             seed=int(seed) if str(seed).strip().isdecimal() else None,
         )
         wanted = {"English": "en", "中文": "zh"}.get(language)
-        before, rows = session.conversation, chat_rows(session, message)
-        last_update, reply = 0.0, Reply()
+        last_update = 0.0
         try:
-            with closing(self._assistant.reply(before, message, sampling, language=wanted, tone=tone)) as snapshots:  # type: ignore[arg-type]
+            with closing(
+                self._assistant.reply(session.before, session.message, sampling, language=wanted, tone=tone)  # type: ignore[arg-type]
+            ) as snapshots:
                 for reply in snapshots:
                     now = time.monotonic()
                     if reply.status == "writing" and now - last_update < _MIN_INTERVAL_S:
                         continue
                     last_update = now
-                    conversation = reply.conversation if reply.status != "writing" else before
-                    session = Session(conversation, before, message, reply, tone)
-                    yield (
-                        [*rows, _reply_row(reply)],
-                        session,
-                        render.status_line(reply),
-                        render.cards(reply.items, reply),
-                    )
+                    session = replace(session, conversation=reply.conversation, reply=reply, tone=tone)
+                    yield self._view(session)
         except InputError as error:
-            yield [*rows, _row("assistant", str(error))], session, str(error), ""
+            yield self._view(replace(session, reply=Reply(status="refused", notice=str(error))))
         except Exception:  # the outermost border: the visitor gets an apology, the log the trace without his words
             _log.exception("a reply failed")
-            yield (
-                [*rows, _row("assistant", "Something went wrong on our side. Your message is kept; please try again.")],
-                session,
-                "Interrupted",
-                "",
-            )
+            sorry = "Something went wrong on our side. Your message is kept: press retry below it."
+            yield self._view(replace(session, reply=Reply(status="lost", notice=sorry)))
+
+    def _view(self, session: Session) -> tuple:
+        reply = session.reply or Reply()
+        return (
+            session,
+            chat_rows(session),
+            render.status_line(reply),
+            render.cards(reply.items, reply, self._assistant.vocabulary),
+        )
 
     def stop(self, session: Session):
-        """Keeps what was written when the visitor pressed Stop."""
+        """Keeps what was written when the visitor pressed Stop; a message that was not begun goes back into the box.
+
+        Gives (session, chat, status, box).
+        """
         reply = session.reply
-        if reply is None or reply.status != "writing":
-            return session, gr.skip(), gr.skip()
-        stopped = replace(reply, status="stopped")
-        conversation = self._assistant.keep_partial(session.before, session.message, stopped)
-        session = replace(session, conversation=conversation, reply=replace(stopped, conversation=conversation))
-        return session, chat_rows(session), render.status_line(stopped)
+        if reply is None:
+            box = gr.update(value=session.message) if session.message else gr.skip()
+            session = replace(session, conversation=session.before, message="")
+            return session, chat_rows(session), "Stopped", box
+        if reply.status == "writing":
+            session = replace(session, reply=replace(reply, status="stopped"))
+        return session, chat_rows(session), render.status_line(session.reply or reply), gr.skip()
 
     def unlock(self):
         return gr.update(interactive=True), gr.update(visible=True), gr.update(visible=False)
-
-    def retry(self, session: Session):
-        """Takes the last exchange back, so that its message is answered again."""
-        if not session.message:
-            raise gr.Error("There is no message to answer again yet.", duration=5, print_exception=False)
-        session = replace(session, conversation=session.before)
-        return session, *self.take(session.message, session)
 
     def explain(self, session: Session, num_rows: int, progress=gr.Progress()):
         """The panel that says which words led to the last reply."""
@@ -190,27 +209,33 @@ class Handlers:
         return render.explanation(attribution, session.reply)
 
     def rate(self, session: Session, event: gr.LikeData) -> Session:
-        """Keeps a thumb for every item that the rated reply named."""
+        """Keeps a thumb for every item that the rated reply named. Taking a thumb back (an empty value) changes nothing."""
         index = event.index[0] if isinstance(event.index, (list, tuple)) else event.index
-        turns = session.conversation.turns
-        if (
-            not isinstance(index, int)
-            or index >= len(turns)
-            or not turns[index].item_ids
-            or not isinstance(event.liked, (bool, str))
-        ):
+        rows = session.all_rows()
+        if event.liked not in (True, False, "Like", "Dislike") or not isinstance(index, int) or index >= len(rows):
             return session
-        is_like = event.liked is True or event.liked == "Like"
+        if not rows[index].item_ids:
+            gr.Info("This reply names nothing that could be rated.", duration=3)
+            return session
+        is_like = event.liked in (True, "Like")
         conversation = session.conversation
         try:
-            for item_id in turns[index].item_ids:
+            for item_id in rows[index].item_ids:
                 conversation = self._assistant.rate(conversation, item_id, "like" if is_like else "dislike")
         except StoreError as error:
             raise gr.Error(str(error), print_exception=False) from error
-        gr.Info(
-            "Noted: more like this." if is_like else "Noted: it won't come again, and things like it less.", duration=3
-        )
+        gr.Info("Noted: more like this." if is_like else "Noted: it won't come again, and less like it.", duration=3)
         return replace(session, conversation=conversation)
+
+    def restart(self, session: Session):
+        """A new chat of the same visitor: (session, chat, status, cards, panel)."""
+        return (
+            new_session(session.conversation.user_id),
+            [],
+            "Ready",
+            render.cards([], Reply(), self._assistant.vocabulary),
+            "",
+        )
 
 
 def build(assistant: Assistant, settings: Settings) -> gr.Blocks:
@@ -218,7 +243,6 @@ def build(assistant: Assistant, settings: Settings) -> gr.Blocks:
     handlers, info = Handlers(assistant), assistant.engine.describe()
     with gr.Blocks(title="GenRec", analytics_enabled=False, fill_height=True) as app:
         session = gr.State(new_session, time_to_live=6 * 3600)
-        message = gr.State("")
         gr.Markdown(
             f"# GenRec\nSay in your own words what you like. A language model writes you a recommendation. · **{info.model}** on {info.device}"
         )
@@ -253,9 +277,9 @@ def build(assistant: Assistant, settings: Settings) -> gr.Blocks:
                 )
             with gr.Column(scale=2, min_width=300):
                 gr.Markdown("### Recommended")
-                cards = gr.HTML(render.cards([], Reply()), elem_id="genrec-cards")
+                cards = gr.HTML(render.cards([], Reply(), assistant.vocabulary), elem_id="genrec-cards")
                 gr.Markdown("### Why this?")
-                why = gr.Button("Show which of my words led to it", elem_id="genrec-why")
+                why = gr.Button("Show which of my words led to it", elem_id="genrec-why", interactive=info.can_score)
                 panel = gr.HTML("", elem_id="genrec-explanation")
                 with gr.Accordion("How it writes", open=False):
                     temperature = gr.Slider(
@@ -293,33 +317,28 @@ def build(assistant: Assistant, settings: Settings) -> gr.Blocks:
                     )
                 fresh = gr.Button("New chat", elem_id="genrec-new")
 
-        taken = [chat, box, message, send, stop]
-        controls = [message, session, temperature, top_p, top_k, length, seed, tone, language]
-        shown = [chat, session, status, cards]
-        limit: dict[str, Any] = {"concurrency_limit": settings.concurrency, "concurrency_id": "model"}
-        answers = []
-        for trigger, inputs in ((box.submit, [box, session]), (send.click, [box, session])):
-            step = trigger(handlers.take, inputs, taken, queue=False, api_visibility="private")
-            answer = step.success(handlers.answer, controls, shown, api_visibility="private", **limit)
-            answer.then(handlers.unlock, None, [box, send, stop], queue=False, api_visibility="private")
-            answers.append(answer)
-        again = chat.retry(handlers.retry, session, [session, *taken], queue=False, api_visibility="private")
-        answer = again.success(handlers.answer, controls, shown, api_visibility="private", **limit)
-        answer.then(handlers.unlock, None, [box, send, stop], queue=False, api_visibility="private")
-        answers.append(answer)
-        stop.click(
-            handlers.stop, session, [session, chat, status], cancels=answers, queue=False, api_visibility="private"
-        ).then(handlers.unlock, None, [box, send, stop], queue=False, api_visibility="private")
-        why.click(handlers.explain, [session, rows], panel, api_visibility="private", **limit)
-        chat.like(handlers.rate, session, session, api_visibility="private")
-        fresh.click(
-            lambda: (new_session(), [], "Ready", render.cards([], Reply()), ""),
-            None,
-            [session, chat, status, cards, panel],
-            cancels=answers,
-            queue=False,
-            api_visibility="private",
-        ).then(handlers.unlock, None, [box, send, stop], queue=False, api_visibility="private")
+        private: dict[str, Any] = {"api_visibility": "private"}
+        limit: dict[str, Any] = {"concurrency_limit": settings.concurrency, "concurrency_id": "model", **private}
+        begun = [session, chat, box, send, stop, panel, status]
+        controls = [session, temperature, top_p, top_k, length, seed, tone, language]
+        explaining = why.click(handlers.explain, [session, rows], panel, **limit)
+        running: list[Any] = [explaining]
+        for trigger, first_step, inputs in (
+            (box.submit, handlers.take, [box, session]),
+            (send.click, handlers.take, [box, session]),
+            (chat.retry, handlers.retry, [session]),
+        ):
+            step = trigger(first_step, inputs, begun, queue=False, cancels=[explaining], **private)
+            answer = step.success(handlers.answer, controls, [session, chat, status, cards], **limit)
+            answer.then(handlers.unlock, None, [box, send, stop], queue=False, **private)
+            running.append(answer)
+        for button, handler, outputs in (
+            (stop, handlers.stop, [session, chat, status, box]),
+            (fresh, handlers.restart, [session, chat, status, cards, panel]),
+        ):
+            ended = button.click(handler, session, outputs, cancels=running, queue=False, **private)
+            ended.then(handlers.unlock, None, [box, send, stop], queue=False, **private)
+        chat.like(handlers.rate, session, session, **private)
     app.queue(max_size=settings.queue_size, default_concurrency_limit=settings.concurrency)
     return app
 

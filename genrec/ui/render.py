@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from html import escape
 
 from genrec.schema import Attribution, Item, Reply, WordScore
+from genrec.vocabulary import Vocabulary
 
 _FULL_COLOUR = math.log(10)  # nats; a weaker word than "ten times likelier" is never fully coloured
 _KIND_ICONS = {
@@ -17,7 +18,7 @@ _KIND_ICONS = {
 def status_line(reply: Reply) -> str:
     """One line of numbers under the chat."""
     if reply.status == "writing" and not reply.text:
-        return "Looking through the catalogue …" if not reply.messages else "Writing …"
+        return "Writing …"
     words = {
         "writing": "Writing …",
         "done": "Done",
@@ -41,7 +42,7 @@ def status_line(reply: Reply) -> str:
     return " · ".join(parts)
 
 
-def cards(items: Sequence[Item], reply: Reply) -> str:
+def cards(items: Sequence[Item], reply: Reply, vocabulary: Vocabulary) -> str:
     """The items a reply names, as cards with their facts and the visitor's words that they answer."""
     if not items:
         return '<p class="genrec-quiet">What a reply recommends is listed here, checked against the catalogue.</p>'
@@ -49,7 +50,8 @@ def cards(items: Sequence[Item], reply: Reply) -> str:
     language = reply.language
     blocks = []
     for item in items:
-        facts = [item.kind, str(item.year) if item.year is not None else "", item.creator_in(language), item.country]
+        kind, country = vocabulary.translate(item.kind, language), vocabulary.translate(item.country, language)
+        facts = [kind, str(item.year) if item.year is not None else "", item.creator_in(language), country]
         answers = "".join(f'<span class="genrec-chip">{escape(wish)}</span>' for wish in fits.get(item.id, ()))
         blocks.append(
             f'<div class="genrec-card"><div class="genrec-title">{_KIND_ICONS.get(item.kind, "•")} {escape(item.title_in(language))} '
@@ -93,7 +95,7 @@ def explanation(attribution: Attribution, reply: Reply) -> str:
         told = (
             word_colours(attribution, scores)
             if scores
-            else '<span class="genrec-quiet">does not depend on your words</span>'
+            else '<span class="genrec-quiet">no single word clearly changed it</span>'
         )
         text = escape(sentence.text.replace("**", "").strip())
         rows.append(f'<details><summary>{text}</summary><p class="genrec-words">{told}</p></details>')
