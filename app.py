@@ -1,7 +1,8 @@
-"""Builds the browser app from the settings and launches it: `python app.py`."""
+"""Serves the browser app and loads the models behind it: `python app.py`."""
 
 import os
 import sys
+from concurrent.futures import Future
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before gradio is imported: nothing calls home
 
@@ -11,20 +12,28 @@ from genrec.settings import from_env  # noqa: E402
 
 def main() -> int:
     """Serves until interrupted; returns the exit status."""
-    from genrec.load import load_assistant
-    from genrec.ui.app import launch
-
+    loading: Future = Future()  # of the assistant: the page is there at once, the models some seconds later
     try:
         settings = from_env(os.environ)
-        assistant = load_assistant(settings, on_step=lambda step: print(f"Loading the {step} …", flush=True))
     except GenrecError as error:
         print(f"genrec: {error}", file=sys.stderr)
         return 2
+    from genrec.ui.app import launch
+
     try:
-        launch(assistant, settings)
+        app = launch(loading, settings)
     except (OSError, ValueError, OverflowError) as error:
         print(f"genrec: The app cannot be served at {settings.host}:{settings.port}: {error}", file=sys.stderr)
         return 2
+    from genrec.load import load_assistant
+
+    try:
+        loading.set_result(load_assistant(settings, on_step=lambda step: print(f"Loading the {step} …", flush=True)))
+    except GenrecError as error:
+        print(f"genrec: {error}", file=sys.stderr)
+        return 2
+    print("Ready.", flush=True)
+    app.block_thread()
     return 0
 
 

@@ -6,6 +6,7 @@ import gc
 import re
 import socket
 import urllib.request
+from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import replace
 
@@ -18,6 +19,14 @@ from genrec.store import Store
 from genrec.ui import render
 from genrec.ui.app import Handlers, chat_rows, launch, new_session
 
+
+def loaded(assistant):
+    """What the app gets: the assistant as a future."""
+    loading = Future()
+    loading.set_result(assistant)
+    return loading
+
+
 EVIL = '<script>alert("x")</script><img src=x onerror=alert(1)>'
 
 
@@ -27,7 +36,7 @@ def handlers(make_assistant, scripted):
 
     def make(*scripts, store=None, **options):
         engine = scripted(scripts, **options)
-        handlers = Handlers(make_assistant(engine, store or Store()))
+        handlers = Handlers(loaded(make_assistant(engine, store or Store())))
         handlers.engine = engine  # for the test to look at
         return handlers
 
@@ -328,7 +337,7 @@ def test_a_thumb_that_cannot_be_kept_is_said(answered):
 
 
 def test_explain_shows_the_words_of_the_message_with_the_real_model(assistant):
-    one = Handlers(assistant)
+    one = Handlers(loaded(assistant))
     _, session, *_ = last(answer(one, "I like slow jazz", new_session(), length=40, temperature=0.3))
     session = replace(
         session,
@@ -350,7 +359,10 @@ def test_explain_without_a_reply_is_refused_kindly(handlers):
 
 
 def test_the_real_model_answers_through_the_handlers_with_a_seed(assistant):
-    ends = [last(answer(Handlers(assistant), "I like slow jazz", new_session(), length=16, seed="3")) for _ in range(2)]
+    ends = [
+        last(answer(Handlers(loaded(assistant)), "I like slow jazz", new_session(), length=16, seed="3"))
+        for _ in range(2)
+    ]
     assert texts(ends[0][0]) == texts(ends[1][0]) and ends[0][1].reply.status == "done"
 
 
@@ -459,6 +471,34 @@ def test_chat_rows_keep_every_space_of_what_was_typed():
     assert chat_rows(new_session()) == [] and isinstance(session.conversation, Conversation)
 
 
+# While the models are being loaded
+
+
+def test_a_message_sent_while_the_models_load_waits_for_them_and_is_answered(make_assistant, scripted):
+    loading = Future()
+    one = Handlers(loading)
+    session = one.take("quiet science fiction", new_session())[0]
+    with closing(one.answer(session, 0.7, 0.9, 0, 60, "1", "warm", "as I write")) as steps:
+        _, chat, status, _ = next(steps)
+        assert status.startswith("Warming up") and texts(chat) == [("user", "quiet science fiction")]
+        loading.set_result(make_assistant(scripted(["Here is one sentence."])))
+        _, chat, status, _ = last(steps)
+    assert texts(chat)[-1] == ("assistant", "Here is one sentence.") and status.startswith("Done")
+
+
+def test_the_page_says_what_is_loading_and_then_which_model_writes(make_assistant, scripted):
+    loading = Future()
+    one = Handlers(loading)
+    header, _, why, clock = one.readiness()
+    assert "loading the models" in header and why["interactive"] is False and "active" not in clock
+    assistant = make_assistant(scripted(["Fine."]))
+    assistant.notice = "The bundled writer serves."
+    loading.set_result(assistant)
+    header, notice, why, clock = one.readiness()
+    assert "scripted" in header and "loading" not in header and clock["active"] is False
+    assert notice["visible"] and "The bundled writer serves." in notice["value"] and why["interactive"]
+
+
 # The served page
 
 
@@ -468,21 +508,19 @@ def test_the_app_serves_its_page_asks_for_nothing_from_elsewhere_and_closes(make
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     assistant = make_assistant(scripted(["Fine."]))
-    assistant.notice = "The bundled writer serves."
-    server, url, share = launch(assistant, Settings(port=port), is_blocking=False)
+    app = launch(loaded(assistant), Settings(port=port))
     try:
-        assert url.rstrip("/") == f"http://127.0.0.1:{port}" and not share
-        with urllib.request.urlopen(url, timeout=10) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=10) as response:
             page, status = response.read().decode(), response.status
-        assert status == 200 and "GenRec" in page and "The bundled writer serves." in page and "scripted" in page
+        assert status == 200 and "GenRec" in page and app.share_url is None
         fetched = re.findall(r"""(?:src|href)\s*=\s*["']?(https?://[^"'\s>]+)""", page) + re.findall(
             r"url\(\s*[\"']?(https?://[^\"')]+)", page
         )
         assert [address for address in fetched if not re.match(r"https?://(127\.0\.0\.1|localhost)[:/]", address)] == []
         assert "google-analytics" not in page and "googletagmanager" not in page
     finally:
-        server.get_blocks().close(verbose=False)
-        del server
+        app.close(verbose=False)
+        del app
         gc.collect()  # what gradio leaves open is found here, not in somebody else's test
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0

@@ -1,7 +1,8 @@
 """The browser app: a chat, the items it names, why it named them, and the controls. Raw Blocks.
 
 Each visitor's conversation lives in his own `gr.State`; it is never parsed back from what the chat shows. A message goes in two steps:
-the first, outside the queue, shows it and locks the input, so that nothing typed meanwhile is lost; the second streams.
+the first, outside the queue, shows it and locks the input, so that nothing typed meanwhile is lost; the second streams. The page is served
+while the models are still being loaded; a message sent by then waits for them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import logging
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import Future, wait
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,6 +25,7 @@ from genrec.settings import Settings
 from genrec.ui import render
 
 _MIN_INTERVAL_S = 0.05  # between updates to the browser
+_HEADER = "# GenRec\nSay in your own words what you like. A language model writes you a recommendation."
 _EXAMPLES = [
     "I love slow-burn science fiction and moody jazz",
     "A cosy board game for two, not too long",
@@ -98,8 +101,25 @@ def _shown(reply: Reply) -> str:
 class Handlers:
     """What the app does on each event; plain methods, tested without a browser."""
 
-    def __init__(self, assistant: Assistant):
-        self._assistant = assistant
+    def __init__(self, loading: Future[Assistant]):
+        self._loading = loading
+
+    @property
+    def _assistant(self) -> Assistant:
+        """The assistant, waited for while it is being loaded."""
+        return self._loading.result()
+
+    def readiness(self) -> tuple:
+        """What tells a visitor whether the models are there: (header, notice, why button, clock that asks again)."""
+        if not self._loading.done():
+            return f"{_HEADER} · *loading the models …*", gr.update(), gr.update(interactive=False), gr.update()
+        info, notice = self._assistant.engine.describe(), self._assistant.notice
+        return (
+            f"{_HEADER} · **{info.model}** on {info.device}",
+            gr.update(value=f"⚠️ {notice}", visible=bool(notice)),
+            gr.update(interactive=info.can_score),
+            gr.update(active=False),
+        )
 
     def take(self, message: str, session: Session):
         """Shows the message and locks the input. First step of a submit: (session, chat, box, send, stop, panel, status)."""
@@ -142,6 +162,9 @@ class Handlers:
             seed=int(seed) if str(seed).strip().isdecimal() else None,
         )
         wanted = {"English": "en", "中文": "zh"}.get(language)
+        while not self._loading.done():  # in short waits, so that Stop is heard
+            yield session, chat_rows(session), "Warming up: the models are being loaded, then you are next …", gr.skip()
+            wait([self._loading], timeout=0.5)
         last_update = 0.0
         try:
             with closing(
@@ -233,21 +256,19 @@ class Handlers:
             new_session(session.conversation.user_id),
             [],
             "Ready",
-            render.cards([], Reply(), self._assistant.vocabulary),
+            render.NO_CARDS,
             "",
         )
 
 
-def build(assistant: Assistant, settings: Settings) -> gr.Blocks:
-    """The app for one assistant."""
-    handlers, info = Handlers(assistant), assistant.engine.describe()
+def build(loading: Future[Assistant], settings: Settings) -> gr.Blocks:
+    """The app for one assistant, which may still be on its way."""
+    handlers = Handlers(loading)
     with gr.Blocks(title="GenRec", analytics_enabled=False, fill_height=True) as app:
         session = gr.State(new_session, time_to_live=6 * 3600)
-        gr.Markdown(
-            f"# GenRec\nSay in your own words what you like. A language model writes you a recommendation. · **{info.model}** on {info.device}"
-        )
-        if assistant.notice:
-            gr.Markdown(f"⚠️ {assistant.notice}", elem_id="genrec-notice")
+        header = gr.Markdown(_HEADER, elem_id="genrec-header")
+        notice = gr.Markdown(visible=False, elem_id="genrec-notice")
+        clock = gr.Timer(1.0)
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=340):
                 chat = gr.Chatbot(
@@ -277,9 +298,9 @@ def build(assistant: Assistant, settings: Settings) -> gr.Blocks:
                 )
             with gr.Column(scale=2, min_width=300):
                 gr.Markdown("### Recommended")
-                cards = gr.HTML(render.cards([], Reply(), assistant.vocabulary), elem_id="genrec-cards")
+                cards = gr.HTML(render.NO_CARDS, elem_id="genrec-cards")
                 gr.Markdown("### Why this?")
-                why = gr.Button("Show which of my words led to it", elem_id="genrec-why", interactive=info.can_score)
+                why = gr.Button("Show which of my words led to it", elem_id="genrec-why", interactive=False)
                 panel = gr.HTML("", elem_id="genrec-explanation")
                 with gr.Accordion("How it writes", open=False):
                     temperature = gr.Slider(
@@ -319,6 +340,10 @@ def build(assistant: Assistant, settings: Settings) -> gr.Blocks:
 
         private: dict[str, Any] = {"api_visibility": "private"}
         limit: dict[str, Any] = {"concurrency_limit": settings.concurrency, "concurrency_id": "model", **private}
+        for moment in (app.load, clock.tick):
+            moment(
+                handlers.readiness, None, [header, notice, why, clock], queue=False, show_progress="hidden", **private
+            )
         begun = [session, chat, box, send, stop, panel, status]
         controls = [session, temperature, top_p, top_k, length, seed, tone, language]
         explaining = why.click(handlers.explain, [session, rows], panel, **limit)
@@ -343,10 +368,11 @@ def build(assistant: Assistant, settings: Settings) -> gr.Blocks:
     return app
 
 
-def launch(assistant: Assistant, settings: Settings, *, is_blocking: bool = True):
-    """Serves the app; returns gradio's (app, local address, share address)."""
-    app = build(assistant, settings)
-    return app.launch(
+def launch(loading: Future[Assistant], settings: Settings) -> gr.Blocks:
+    """Serves the app from a thread of its own and returns it."""
+    app = build(loading, settings)
+    app.launch(
         server_name=settings.host, server_port=settings.port, theme=gr.themes.Soft(), css=_CSS, footer_links=[], run_history=False, enable_monitoring=False,
-        show_error=False, share=False, quiet=False, prevent_thread_lock=not is_blocking,
+        show_error=False, share=False, quiet=False, prevent_thread_lock=True,
     )  # fmt: skip
+    return app

@@ -10,6 +10,7 @@ from genrec.schema import Attribution, Item, Reply, WordScore
 from genrec.vocabulary import Vocabulary
 
 _FULL_COLOUR = math.log(10)  # nats; a weaker word than "ten times likelier" is never fully coloured
+NO_CARDS = '<p class="genrec-quiet">What a reply recommends is listed here, checked against the catalogue.</p>'
 _KIND_ICONS = {
     "film": "🎬", "series": "📺", "book": "📖", "album": "🎧", "game": "🎲", "place": "🧭", "dish": "🍲", "course": "🎓", "activity": "🌿", "product": "🎁",
 }  # fmt: skip
@@ -45,7 +46,7 @@ def status_line(reply: Reply) -> str:
 def cards(items: Sequence[Item], reply: Reply, vocabulary: Vocabulary) -> str:
     """The items a reply names, as cards with their facts and the visitor's words that they answer."""
     if not items:
-        return '<p class="genrec-quiet">What a reply recommends is listed here, checked against the catalogue.</p>'
+        return NO_CARDS
     fits = {candidate.item.id: candidate.fits for candidate in reply.candidates}
     language = reply.language
     blocks = []
