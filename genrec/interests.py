@@ -7,9 +7,14 @@ win. The catalogue's titles and the vocabulary are handed in.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
+
+from rapidfuzz import process
+from rapidfuzz.distance import OSA
 
 from genrec.schema import Constraint, Interest, Item, Profile
 from genrec.text import has_cjk, normalise, words
@@ -17,12 +22,12 @@ from genrec.vocabulary import Found, Vocabulary
 
 Intent = Literal["recommend", "more", "reject", "about", "why", "compare", "maker", "greeting", "thanks", "none"]
 MAX_INTERESTS = 12  # kept in a profile; the oldest go first
-_MAX_PHRASE_WORDS = 9
-_MAX_PHRASE_HAN = 16
+_MAX_PHRASE_WORDS = 6  # a longer phrase reads badly when it is quoted; it is parted at its last preposition
+_MAX_PHRASE_HAN = 10
 _WORKS = ("film", "series", "book", "album", "game")  # naming one of these means "such as this one", not "give me this"
 
 _CLAUSE = re.compile(
-    r"\s*[(（]\d{4}[)）]|(?:[!?;:,\n。！？；：，、()（）]|\.(?!\d))+|(?<!anything)(?<!nothing)\s+but\s+|\s+(?:though|although|except for|except|because|so that|which|and also)\s+|但是|但|不过|而且|因为|(?=anything but)|\s+(?=that (?:isn'?t|is not|aren'?t|are not|doesn'?t))|\s+(?=without\b)|\s+(?=(?:with|and) no\b)|(?<!why)\s+(?=not\s)|(?=除了)",
+    r"\s*[(（]\d{4}[)）]|(?:[!?;:,/~…\n。！？；：，、()（）]|\.(?!\d)|\s[-–—]+\s)+|(?<!war)(?<!when)(?<!while)\s+(?=i(?:'?[md]|'ve|'ll)?\s)|(?<!anything)(?<!nothing)\s+but\s+|\s+(?:though|although|except for|except|because|so that|which|and also)\s+|但是|但|不过|而且|因为|(?=anything but)|\s+(?=that (?:isn'?t|is not|aren'?t|are not|doesn'?t))|\s+(?=without\b)|\s+(?=(?:with|and) no\b)|(?<!why)\s+(?=not\s)|(?=除了)",
     re.IGNORECASE,
 )
 _CONTRAST = re.compile(
@@ -34,47 +39,135 @@ _NEGATIVE = re.compile(
     re.IGNORECASE,
 )
 _NOT_NEGATIVE = re.compile(
-    r"\b(?:why not|are you looking for|do you like|not only|can'?t get enough|no problem|no idea|do not mind|(?:don|didn)'?t (?:mind|know)|nothing like a|not sure)\b|不错|不知道|不确定|别的",
+    r"\b(?:why not|are you looking for|do you like|not only|can'?t get enough|no problem|no idea|do not mind|(?:don|didn|doesn)'?t (?:mind|know|matter)|nothing like a|not sure)\b|不错|不知道|不确定|别的",
     re.IGNORECASE,
 )
-_TRIGGER = re.compile(
-    r"\b(?:lik(?:e|ed)|love[ds]?|enjoy(?:ed)?|want(?:ed)?|need|prefer|looking for|look for|search(?:ing)? for|interested in|into|in the mood for|fan of|fond of|adore|crav(?:e|ing)|"
-    r"recommend|suggest|find|show me|give me|feel like|something|anything)\b"
-    r"|喜欢|爱|想要|想|要|推荐|找|来点|来部|有没有|求|介绍",
+# A message is cut into noun phrases at its walls: words that no quoted phrase may hold. What a wall that wishes leads to is wanted
+# ("looking for …"), what one that stops leads to is not ("that is …"); any other wall changes nothing ("you …").
+_OFTEN = r"(?:(?:also|really|just|still|sometimes|usually|mostly|mainly|always|especially|particularly|definitely|actually|please|kindly|even|do)\s+)*"
+_VERB = r"(?-i:[a-z][a-z']*)"  # where a verb must stand; the masks of terms and titles are capitals
+_START = r"(?:(?<=[,;.!?:)]\s)|^)"  # of a clause
+_WISHES_EN = "|".join((
+    rf"(?:i|we|you|they|who|to|and|not|never|would|could|do|does|did|\w+n'?t|(?:i|we)'?d)\s+{_OFTEN}(?:like|love|need|fancy|feel\s+like)",
+    r"like[ds]|love[ds]|enjoy\w*|(?:want|wish)(?:s|es|ed|ing)?|wanna|need(?:s|ed|ing)|prefer(?:s|red)?|adore[ds]?|crav(?:e|es|ing)|seek(?:ing)?|like(?=\s+(?:T|(?-i:[A-Z][a-z])))",
+    r"(?:look|search|hop|hunt|ask|wish)(?:ing|ed)?\s+for|think(?:ing)?\s+(?:of|about)|in\s+search\s+of|in\s+the\s+mood\s+for|interested\s+in|into|i'?m\s+after",
+    r"(?:familiar\s+with|open\s+to|(?:fans?|fond|get\s+enough)\s+of|favou?rites?(?:\s+\w+)?(?:\s+of\s+\w+)?\s+(?:is|are|was|were)|(?:how|what)\s+about)",
+    rf"(?:can|could|will|would|won't|do)\s+(?:you|u|we|i)\s+{_OFTEN}{_VERB}|(?:let'?s|may\s+(?:i|we)|(?:hop|look|plan)ing\s+to)\s+{_OFTEN}{_VERB}",
+    r"(?:find|recommend|suggest|search|locat|creat|mak|add)(?:e|ed|ing)?|(?:show|give|get|bring|send|tell|offer)\s+(?:me|us|some)|play|serv(?:e|es|ing)|to\s+(?:find|add)",
+    r"(?:is|are)\s+there|there(?:'s|\s+is|\s+are)|(?:have|got)\s+any|(?:some(?:thing|where)|any(?:thing|where))(?:\s+(?:more|else|like))*|sounds?\s+like",
+    rf"{_START}(?:some|more|any|another|like|love)|(?:while|whilst|when)(?:\s+(?:i|we)(?:'m|'re|\s+am|\s+are))?(?=\s+\w+ing\b)",
+))  # fmt: skip
+_STOPS_EN = "|".join(
+    (
+        "who whom whose which that this where when while whilst if because than as what how why whatever there since until unless "
+        "whether it's that's there's what's he's she's here's its thats they're you're we're your ur is isn't are aren't was wasn't were "
+        "weren't be being has had having must should seem seems sound sounds saw seen watched heard listened played tried went gone found "
+        "makes made got told said mean means meant yesterday"
+    ).split()
+)
+_OTHERS_EN = "|".join((
+    r"#+|hi+|hell+o+|hey+|u+m+|h+m+|m+hm*|haha\w*|happy\s+new\s+years?|(?:go|going|listen|listening|get|used|able)\s+to|(?:am|i'?m)\s+an?\s+(?:big|huge)",
+    r"to\s+(?!(?:a|an|the|my|our|some|any|while|when|with|in|on|at|for|and|or)\b)(?-i:[a-z]+)|\w+n't|(?:tired|sick)\s+of|anything\s+but|last\s+(?:night|week|month)|check(?:ing)?\s+out|put(?:ting)?\s+together",
+    *(
+        "hiya howdy greetings thank thanks thx please pls plz yes yeah yep ok okay well oh sure sorry lol i i'm im i've ive i'd id i'll u you "
+        "you'd you've you'll we we've we'd we'll he she they they've it me us him them mine yours one ones am would could can will may might "
+        "shall do does did have been dont cant cannot gonna help helping think thinking guess hope hoping wonder wondering trying try know go "
+        "going come see seeing watch watching hear listen listening read eat get take give say let choose put provide keep start stuff thing "
+        "things once maybe perhaps possibly preferably any not without nothing never except hate hates hated dislike dislikes disliked avoid "
+        "avoided stand rather"
+    ).split(),
+))  # fmt: skip
+_WALL_EN = re.compile(
+    rf"(?<![\w'-])(?:(?P<wish>{_WISHES_EN})|(?P<stop>{_STOPS_EN})|(?P<other>{_OTHERS_EN}))(?![\w'-])", re.IGNORECASE
+)
+_PREPOSITIONS = r"like|such\s+as|similar\s+to|along\s+the\s+lines\s+of|with|by|\w+ed\s+by|from|about|for|in|on|at|around|featuring|starring|based\s+on|involving|including|after|before|during|near|over|under|between|without"
+_BEFORE_EN = re.compile(  # what a phrase does not begin with: articles, amounts, adverbs, "a list of"
+    rf"(?:[\W_]+|(?:(?:(?:play)?lists?|mix(?:tapes?)?|collections?|selections?)\s+(?:of|for|with|to)|better\s+at|(?:ideas?|suggestions?|recommendations?|(?:my\s+)?knowledge|examples?|choices|versions?|types?|kinds?|sorts?|genres?)\s+(?:of|for|on|about)|"
+    r"a|an|the|some|all|every|each|both|either|these|those|another|other|more|most|much|many|few|couple|lots?|plenty|bunch|little|bit|kinda|sorta|two|three|else|my(?=\s+favou?rite)|of|to|as|up|out|and|or|but|&|no|so|then|too|very|super|"
+    rf"pretty|quite|really|just|also|probably|actually|especially|specifically|mostly|mainly|usually|currently|always|even|only|still|now|next|together|{_PREPOSITIONS})(?![\w'-]))",
     re.IGNORECASE,
 )
-_FILLER_EN = re.compile(
-    r"^(?:can'?t get enough of|hi|hello|hey|good (?:morning|evening|afternoon)|there|thanks|thank you|ok(?:ay)?|well|so|oh|yes|yeah|please|maybe|also|really|actually|just|currently|mostly|usually|generally|"
-    r"i'?m|i am|im|i'?ve|i have|been|i'?d|i would|i|we'?re|we are|we'?d|we|my friend|my wife|my husband|am|was|were|it'?s|it is|do you have|do you know|are there|is there|"
-    r"can|could|would|will|you|help|me|us|to|lik(?:e|ed)|love[ds]?|enjoy(?:ed)?|want(?:ed)?|need|prefer|looking|look|searching|search|for|interested|in|into|the mood|a (?:big |huge )?fan|lots|of|fond|"
-    r"adore|crav(?:e|ing)|recommend(?:ation)?s?|suggest(?:ion)?s?|find|show|give|tell|get|feel|know|about|some|any|a|an|the|good one|and|or|with|what|which|watch(?:ing)?|see|seeing|read(?:ing)?|listen(?:ing)?|"
-    r"play(?:ing)?|try(?:ing)?|that is|that'?s|that are|one|stuff|kind of|sort of|mainly|especially|perhaps|probably|possibly|mine|how|let'?s|add|few|couple|kinda|more|other|another|really|too|very much|not|no|without|don'?t|doesn'?t|didn'?t|hate[ds]?|dislike[ds]?|avoid(?:ed)?|nothing|never|except|anything|but|isn'?t|aren'?t|rather|"
-    r"tired|sick|can'?t stand|less|be|have|has)\b[\s']*",
+_AFTER_EN = re.compile(  # what a phrase does not end with
+    rf"(?:[^\w)]+|(?<![\w'-])(?:{_PREPOSITIONS}|to\s+(?:the|my|our|this)\s+(?:play)?list|a|an|the|some|my|of|to|as|such|up|along|and|or|but|so|no|too|also|really|very|just|more|most|much|lots?|even|though|however|fans?|buffs?|lovers?|ideas|suggestions|"
+    r"today|tonight|now|next|right|lately|recently|soon|again|etc|set|thanks))$",
     re.IGNORECASE,
 )
-_TAIL_EN = re.compile(
-    r"[\s]+(?:please|thanks|thank you|to watch|to see|to read|to listen to|to play|to try|too|as well|tonight|today|for me|or so|etc|right now|a lot|very much|though|lately|recently)$",
-    re.IGNORECASE,
+_JOINT_EN = re.compile(rf"\s+(?:(?:and|or|&)\s+)?(?:{_PREPOSITIONS}|and|or|&|a|an|the)\s+", re.IGNORECASE)
+_MEASURE_ZH = "[一两二三四五几这那哪每某]?[个家部本张款道首位条种些点台套次顿份座间类]"
+_WISHES_ZH = "想要|想|要|喜欢|爱|推荐|找|寻|求|需要|介绍|希望|有没有|有|吃到?|喝|看|听|读|学|买|逛|试试|尝尝|预定|预订|订|安排|提供|供|打听|来(?=$|[一两几点些部首本])"
+_STOPS_ZH = "没有|没|是|在|把|告诉|查|地址|电话|信息|评分|评价|价格|最低|票价|门票|人均|消费|预算|时长|时间|周边|符合|要求|条件|别的"
+_OTHERS_ZH = (
+    "你好|您好|嗨|哈喽|在吗|请问|请|麻烦|劳驾|谢谢|谢了|多谢|嗯|好的|好吗|行吗|吗|呢|呗|吧|啊|呀|哦|么|嘛|了|着|过|下|一下|一会|能不能|能否|能|可不可以|可以|可|会|帮忙|帮|给|为|替|咱|我|你|您|他|她|它|们|俩|大家|"
+    "女朋友|男朋友|女友|男友|老婆|老公|妻子|丈夫|爸爸|妈妈|爸妈|父母|儿子|女儿|爷爷|奶奶|老爸|老妈|朋友|友人|同事|同学|对象|亲戚|客户|闺蜜|带|陪|去|来|到|出去|出来|外出|过来|一起|住下|住宿|住店|入住|住|用餐|就餐|聚餐|吃饭|休息|游玩|出游|出差|玩|转转|走走|看看|"
+    "放[暑寒]?假|知道|觉得|什么|啥|哪里|哪儿|哪|怎么样|多少|最近|今天|明天|今晚|现在|刚刚|刚|最好|最|都|也|就|还|再|又|先|更好|更|比较|很|非常|特别|如果|的话|然后|顺便|另外|对了|当然|行|不少|"
+    f"不要|不想|不喜欢|不爱|不看|不吃|不能|不含|讨厌|除了|受不了|没兴趣|别|以外|之外|跟|{_MEASURE_ZH}"
 )
-_FILLER_ZH = re.compile(
-    r"^(?:你好|您好|嗨|哈喽|请问|请|麻烦|劳驾|谢谢|那|嗯|好的|最近|今天|今晚|现在|周末|能不能|能|可不可以|可以|帮忙|帮|给|我们|我|咱们|你|您|特别|非常|很|最|也|都|就|还|再|比较|想要|想|要|喜欢|爱|推荐|介绍|寻找|找|看|听|读|吃|玩|去|学|买|来|"
-    r"有没有|有什么|有|什么|一些|一点|一个|一部|一本|一张|一家|一款|一道|几部|几本|几个|个|些|点|部|本|家|不要|不想|不喜欢|不爱|不看|不吃|不能吃|讨厌|别|除了|受不了|不含|求|是|的|和|跟|一下|最好|希望|外出|需要|为|他|她)"
+_WALL_ZH = re.compile(f"(?:{_STOPS_ZH}|{_OTHERS_ZH}|{_WISHES_ZH})+")
+_WISH_ZH, _STOP_ZH = re.compile(_WISHES_ZH), re.compile(f"(?:{_STOPS_ZH})+")
+_BEFORE_ZH = re.compile(
+    r"[^\w]+|[一两几这那][个家部本张款首条种些](?=.)|这[道些个种样][^的]{0,3}的|的|和|与|及|或者?|并且|且|做|吃|喝|讲|适合|关于|像|类似"
 )
-_TAIL_ZH = re.compile(
-    r"(?:吗|呢|呗|吧|啊|呀|哦|谢谢|多谢|推荐一下|推荐|有吗|可以吗|好吗|行吗|怎么样|之类的|什么的|以外|之外|都可以|都行|了|看看|听听|玩玩|尝尝|呗)$"
+_AFTER_ZH = re.compile(
+    r"(?:[^\w)）]+|[这那][一两道个]*菜|[这那]样|的|和|与|及|或者?|并且|且|之类|等等?|想|左右|(?<=[店馆点])好)$"
 )
+_JOINT_ZH = re.compile("的|和|与|或者?|以及|还有")
+_AND = re.compile(r"\s+(?:and|or|&)\s+|[和与或]|以及|还有", re.IGNORECASE)
 _EMPTY = frozenset(
     (
-        "it that this them those these one ones something anything thing things stuff movie movies "
-        "film films show shows book books music song songs good nice great any some kind kinds more "
-        "other others else"
+        "it that this them those these one ones something anything thing things stuff movie movies film films flick flicks show shows tv "
+        "series book books music song songs track tracks artist artists band bands album albums playlist list selection game games place "
+        "places city area same good nice great best cool interesting perfect fine awesome excellent any some kind kinds type types genre genres "
+        "sort style more other others else all both favorite favorites favourite favourites recommendation recommendations suggestion "
+        "suggestions idea ideas option options similar choice choices attraction attractions lot mind bit time my your their a an the of for to with "
+        "in on and or like 这个 那个 这些 那些 这里 那里 别的 其他 其它 东西 电影 片子 书 音乐 歌 歌曲 游戏 地方 景点 菜 道菜 这道菜 课程 活动 剧 好看 "
+        "好听 好吃 好玩 好 不错 合适 的 主意 建议 办法 推荐 饭 行程"
     ).split()
 )
-_EMPTY_ZH = frozenset(
+
+_LONG_WORD = re.compile(r"[A-Za-z]{5,}")
+# Ordinary words one edit from a term of the vocabulary: they are no typing errors. From the words of wordfreq's English list with a
+# Zipf frequency of 3.3 or more (2026-11) that `_find` would else change for the worse.
+_REAL_WORDS = frozenset(
     (
-        "这个 那个 这些 那些 别的 其他 东西 电影 片子 书 音乐 歌 游戏 地方 景点 菜 课程 活动 剧 好看 好听 好吃 好玩"
+        "auction audit backing banking beads beams bears beats bench binds boast bolts boots braking break breed broad cafes cannon canon "
+        "cares carry carter carver cases cheesy choking coarse cooling coral coupled curly curse defective dining divine dream dreams "
+        "dreamt driving fanny feathers fired forming forrest framing freed friend fries funky gases gates habit heath hiding hiring leaning "
+        "lightning login manic markers mastery medal mediation medication mental monkey moods moves nobel partly parts paste peace placed "
+        "plane plate policy polite potter produce produces quite raging rains rating relating revenue rider roots rover ruining sacks "
+        "scooter seeing serves sheep sheet shirt shoot shops shore shores shots shout signing sinking sleek sleepy sorts spaced spade "
+        "spare spice spots sprint sprung spying stacks stationary steep stimulation string summed sweat sweep swept swing swinging tease "
+        "tended thrilled topical trails traits trans vegas waiting waking watched winner"
     ).split()
 )
+_UNIT_ZH = r"\s*(?:元|块|分钟|个?小时|天|分|点|岁|人|公里)"
+_RANGE_ZH = rf"\d[\d.]*(?:{_UNIT_ZH})?(?:\s*[-~–—到至、]\s*\d[\d.]*)?"
+_MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
+_SPENT = re.compile(  # no wish is in these: prices, ratings, counts and dates ("3 stars", "$20", "评分4.5分以上的"), idioms that hold a term's word
+    r"(?:(?:the\s+)?(?:last|past|next|top|over|under|around|at\s+(?:least|most))\s+)?(?:[$€£]\s?)?\b(?!\d{4}[)）])\d[\w.,:]*(?:[\s-]*(?:stars?|rooms?|dollars?|bucks|people|persons?|nights?|days?|years?(?:[\s-]olds?)?))?(?![\w年])"
+    rf"|(?:(?:on|for)\s+)?\b(?:{_MONTHS})\s+\d+\w*|\d+\w*\s+of\s+(?:{_MONTHS})\b|\b(?:one|two|three|four|five)[\s-]+stars?\b"
+    r"|\bgood\s+(?:morning|afternoon|evening|night|day)\b|\b(?:free|leisure)\s+(?:time|hours)\b|\b(?:as|how)\s+(?:long|fast)\b|\ba\s+couple\s+(?:of|more)\b|[女男]朋友一起"
+    r"|(?:(?:评分|评价|人均(?:消费)?|最低价格|价格|票价|门票(?:价格)?|消费|预算|游玩(?:的?(?:时长|时间))?|能玩)[^，。！？；、\d]{0,6}"
+    rf"{_RANGE_ZH}(?:{_UNIT_ZH})?|{_RANGE_ZH}{_UNIT_ZH})(?:以上|以下|以内|之间|左右|内)?的?",
+    re.IGNORECASE,
+)
+_TITLE_WORD = r"(?:(?:Mr|Mrs|Ms|Dr|St|Jr)\.|[A-Z0-9][\w'&:,/+-]*)"
+_TITLES = re.compile(  # what a year follows or 《》 holds is a title, in the catalogue or not
+    rf"(?<![\w'])(?:(?:I|Like|Also|And|Or|But|Yes|Maybe|Something|Love[ds]?|Liked|Watched|Saw)\s+)*"
+    rf"({_TITLE_WORD}(?:\s+(?:{_TITLE_WORD}|&|of|the|a|an|and|in|on|to|for|from|with|at|is|by)){{0,11}}[.!?]*)(?=\s*[(（]\d{{4}}[)）])|(?<=《)([^》]{{1,40}})(?=》)"
+)
+_DONE_WITH: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = tuple(
+    (kinds, re.compile(pattern, re.IGNORECASE))
+    for kinds, pattern in (
+        (("album",), r"\b(?:listen(?:ed|ing)?|music|bands?|artists?|singers?|rappers?|concerts?|play (?:me|us|some)|(?:can|could|will) you (?:please )?play)\b|听(?!说)"),
+        (("film", "series"), r"(?<!\ba )\bwatch(?:ed|ing)?\b|\b(?:saw|seen?|seeing)\b[^.!?]{0,60}\(\d{4}\)|(?:想|要|爱|喜欢|刚|好)看(?![看书])|看(?:过|了|完)"),
+        (("book",), r"\bread(?:ing|s)?\b|\bauthors?\b|读"),
+        (("dish",), r"\b(?:eat(?:ing)?|restaurants?|din(?:e|ing)|cuisine|hungry)\b|餐馆|餐厅|饭店|饭馆|吃"),
+        (("place",), r"\b(?:hotels?|attractions?|visit(?:ing)?|sightseeing)\b|酒店|景点|宾馆|民宿|住宿|游玩|出去玩|出游"),
+        (("activity",), r"\b(?:something|things?|anything|stuff)\b[\w ]{0,30}\bto do\b"),
+        (("course",), r"\b(?:learn|study)(?:ing)?\b|学(?=[一点会])"),
+        (("game",), r"\bplay(?:ing|ed)?\b"),
+    )
+)  # fmt: skip
 
 _ASKS: tuple[tuple[Intent, str], ...] = (
     ("why", r"^why\b(?! not)|\bwhy (?:this|that|did you|do you|would|is it|these)\b|为什么|为啥|咋想到|凭什么"),
@@ -87,6 +180,11 @@ _ASKS: tuple[tuple[Intent, str], ...] = (
     ("greeting", r"^(?:hi|hello|hey|yo|good (?:morning|evening|afternoon))(?: there)?[!. ,]*$|^(?:你好|您好|嗨|哈喽|在吗)[!！。~ ]*$"),
 )  # fmt: skip
 _INTENTS = tuple((intent, re.compile(pattern, re.IGNORECASE)) for intent, pattern in _ASKS)
+_MANY = r"more|films|movies|series|shows|books|novels|albums|records|games|places|trips|dishes|recipes|courses|classes|activities|things|ideas|products|gifts|gadgets|options|suggestions|recommendations|picks"
+_ASKED_NUMBERS = tuple(
+    (number, re.compile(rf"\b(?:{word})\s+(?:{_MANY})\b|(?:给我|推荐|来|要|挑|选|说)\s*(?:{han})\s*[个部本样首款张道]", re.IGNORECASE))
+    for number, word, han in ((3, "three|3", "三|3"), (2, "two|2|a couple of|a couple", "两|2"))
+) + ((1, re.compile(r"\b(?:just|only)\s+(?:(?:give|tell|show)\s+me\s+)?(?:one|1)\b|\b(?:one|1)\s+more\b|\banother one\b|只要一[个部本样首款张道]|一[个部本样首款张道]就(?:够|行|好)|挑一[个部本样首款张道]", re.IGNORECASE)),)  # fmt: skip
 _GREETING = re.compile(
     r"(?:hi+|hell+o+|hey+|good (?:morning|evening|afternoon|day))\b|你好|您好|嗨|哈喽", re.IGNORECASE
 )
@@ -127,6 +225,7 @@ _NUMBERS = {
     "六": 6,
     "半": 0.5,
 }
+_GOES_ON = re.compile(r"[^A-Za-z.!?\n。！？]*?(?:[,;/，；、&]|(?:and|or|also)\b)", re.IGNORECASE)
 _YEAR_AFTER = re.compile(r"\s*[(（](\d{4})[)）]")
 _QUOTED = re.compile(r"[《“\"*]")
 
@@ -151,37 +250,45 @@ def understand(
     turn: int = 0,
 ) -> Understanding:
     """The message read in the light of the profile so far. `last_items` are those the last reply named."""
-    named_spans = named_items(message, by_title)
-    named = tuple(dict.fromkeys(item for item, _, _ in named_spans))
-    found = [
-        one for one in vocabulary.find(message) if not any(start <= one.start < end for _, start, end in named_spans)
+    text = message.replace("’", "'")  # of the same length; telephones write ’
+    found = [one for one in _find(text, vocabulary) if not _is_verb(text, one)]
+    shown = {normalise(item.title): item for item in last_items}  # of namesakes, the one on the table is meant
+    named_spans = [
+        (shown.get(normalise(item.title), item), start, end)
+        for item, start, end in named_items(text, by_title)
+        if _has_mark(text, start, end) or not _is_attribute(found, start, end)
     ]
+    titles = [match.span(match.lastindex or 0) for match in _TITLES.finditer(text)]
+    spent = [*titles, *(span for _, *span in named_spans), *(match.span() for match in _SPENT.finditer(text))]
+    found = [one for one in found if not any(start < one.end and one.start < end for start, end in spent)]
+    named = tuple(dict.fromkeys(item for item, _, _ in named_spans))
     is_played = any(one.group == "kinds" and one.term in ("game", "activity") for one in found)
     constraints = [
-        one
-        for one in _constraints(message, turn)
-        if one.field != "players" or is_played or "player" in one.text.lower()
+        one for one in _constraints(text, turn) if one.field != "players" or is_played or "player" in one.text.lower()
     ]
-    interests = _interests(message, found, [(start, end) for _, start, end in named_spans], constraints, turn)
-    intent: Intent = next((asked for asked, pattern in _INTENTS if pattern.search(message.strip())), "none")
-    has_wish = bool(interests or constraints or named)
+    masked = _masked(text, titles, [(start, end) for _, start, end in named_spans], found, constraints)
+    interests = [
+        replace(interest, text=message[interest.start : interest.end])
+        for interest in _interests(text, masked, found, turn)
+    ]
+    kinds = tuple(dict.fromkeys(one.term for one in found if one.group == "kinds" and not _is_negated(text, one.start)))
+    intent: Intent = next((asked for asked, pattern in _INTENTS if pattern.search(text.strip())), "none")
+    has_wish = bool(interests or constraints or named or kinds)
     if intent == "none" or intent in ("greeting", "thanks") and has_wish:
-        is_chat = not has_wish and _GREETING.match(message.strip()) and len(words(message)) <= 8
+        is_chat = not has_wish and _GREETING.match(text.strip()) and len(words(text)) <= 8
         intent = "greeting" if is_chat else "recommend"
+    num_more_words = len(words(text)) - sum(len(words(text[start:end])) for _, start, end in named_spans)
+    if intent == "recommend" and named and set(named) <= set(last_items) and num_more_words <= 1:
+        intent = "about"  # "Slow River?" of what was just recommended
     if intent == "reject" and len(interests) > 0 and not last_items and not named:
         intent = "recommend"
-    kinds = tuple(
-        dict.fromkeys(
-            one.term
-            for one in found
-            if one.group == "kinds" and not _is_verb(message, one) and not _is_negated(message, one.start)
-        )
-    )
+    if intent == "recommend" and not kinds and not profile.kinds:
+        kinds = _implied_kinds(text)
 
     liked, disliked, seen = list(profile.liked), list(profile.disliked), list(profile.seen)
     for item, start, _ in named_spans:
         if item.kind in _WORKS or intent == "reject":
-            if _is_negated(message, start) or intent == "reject" and not _PRAISE.search(message):
+            if _is_negated(text, start) or intent == "reject" and not _PRAISE.search(text):
                 disliked.append(item.id)
             elif intent == "reject":
                 seen.append(item.id)
@@ -209,6 +316,14 @@ def understand(
     return Understanding(updated, intent, named, has_wish or bool(kinds))
 
 
+def asked_number(message: str) -> int:
+    """How many things the message asks for in so many words ("just one", "三个"): 1, 2 or 3; 0 when it does not say."""
+    for number, pattern in _ASKED_NUMBERS:
+        if pattern.search(message):
+            return number
+    return 0
+
+
 def named_items(message: str, by_title: Mapping[str, tuple[Item, ...]]) -> list[tuple[Item, int, int]]:
     """Items whose title the message names, with half-open spans; the longest title wins, a year tells namesakes apart.
 
@@ -218,19 +333,25 @@ def named_items(message: str, by_title: Mapping[str, tuple[Item, ...]]) -> list[
     tokens = [
         (match.start(), match.end()) for match in re.finditer(r"[\u3400-\u9fff]|[^\W_]+(?:['’][^\W_]+)?", message)
     ]
+    plain = [normalise(message[start:end]) for start, end in tokens]
     position = 0
     while position < len(tokens):
-        for last in range(min(len(tokens), position + 14), position, -1):
-            start, end = tokens[position][0], tokens[last - 1][1]
-            items = by_title.get(normalise(message[start:end]), ())
-            if not items or not _is_marked(message, start, end, last - position):
+        keys = [plain[position]]  # the normalised texts of one token, of two, …
+        for before, after in zip(range(position, len(tokens) - 1), range(position + 1, position + 14), strict=False):
+            keys.append(keys[-1] + ("" if tokens[before][1] == tokens[after][0] else " ") + plain[after])
+        for last in range(position + len(keys), position, -1):
+            items = by_title.get(keys[last - position - 1], ())
+            if not items:
                 continue
+            start, end = tokens[position][0], tokens[last - 1][1]
             year = _YEAR_AFTER.match(message, end)
-            if year and len(items) > 1:
-                items = tuple(item for item in items if item.year == int(year.group(1))) or items
-            found.append((max(items, key=_prominence), start, end))
-            position = last - 1
-            break
+            if year and (len(items) > 1 or last - position == 1):
+                of_year = tuple(item for item in items if item.year == int(year.group(1)))
+                items = of_year if last - position == 1 else of_year or items
+            if items and _is_marked(message, start, end, last - position):
+                found.append((max(items, key=_prominence), start, end))
+                position = last - 1
+                break
         position += 1
     return found
 
@@ -242,89 +363,243 @@ def _prominence(item: Item) -> tuple[float, int]:
 
 def _is_marked(message: str, start: int, end: int, num_words: int) -> bool:
     text = message[start:end]
-    if _YEAR_AFTER.match(message, end) or (start > 0 and _QUOTED.match(message[start - 1])):
+    if num_words == 1 and not has_cjk(text) and _is_within_name(message, start, end):
+        return False
+    if _has_mark(message, start, end):
         return True
     if has_cjk(text):
         return len(text) >= 4
     if num_words >= 3:
         return True
-    is_first = not message[:start].strip() or message[:start].rstrip()[-1:] in ".!?"
+    if text.isdigit() and len(text) < 3:  # "3" in "3 films"
+        return False
     capitals = [word[0].isupper() or word[0].isdigit() for word in text.split()]
-    return all(capitals) and not (is_first and num_words == 1)
+    return all(capitals) and not (_starts_sentence(message, start) and num_words == 1)
 
 
-def _interests(
-    message: str, found: list[Found], taken: list[tuple[int, int]], constraints: list[Constraint], turn: int
-) -> list[Interest]:
-    interests: list[Interest] = []
-    has_trigger, is_like, start = False, True, 0
-    joint = ""  # what stands before the clause
-    bounds = list(_CLAUSE.finditer(message))
-    ends = [match.start() for match in bounds] + [len(message)]
-    nexts = [match.end() for match in bounds] + [len(message)]
-    for end, following in zip(ends, nexts, strict=True):
-        clause = message[start:end]
-        is_negative = bool(_NEGATIVE.search(_NOT_NEGATIVE.sub(lambda match: " " * len(match.group()), clause)))
-        has_own_trigger = bool(_TRIGGER.search(clause))
-        if has_own_trigger or is_negative or len(words(clause)) > 5 or _CONTRAST.search(joint):
-            is_like = not is_negative
-        has_trigger = has_own_trigger or is_negative or (has_trigger and len(words(clause)) <= 5)
-        if not any(start <= low < end for low, _ in taken) and not _TO_US.search(clause):
-            for low, high in _phrases(message, start, end, found, constraints):
-                terms = [one for one in found if low <= one.start < high]
-                tags = tuple(dict.fromkeys(one.term for one in terms if one.group in ("tags", "moods", "countries")))
-                text = message[low:high]
-                if (tags or (has_trigger and is_like and not re.search(r"\d", text))) and not _is_empty(text):
-                    interests.append(Interest(text, is_like, tags, low, high, turn))
-        joint, start = message[end:following], following
-    return interests
+def _has_mark(message: str, start: int, end: int) -> bool:
+    """Whether a year follows, or a quotation mark stands before."""
+    return bool(_YEAR_AFTER.match(message, end) or start > 0 and _QUOTED.match(message[start - 1]))
 
 
-def _phrases(
-    message: str, start: int, end: int, found: list[Found], constraints: list[Constraint]
-) -> list[tuple[int, int]]:
-    """The spans of the noun phrases of one clause: filler and hard conditions cut off at both ends, parted at "and" where both
-    halves say something."""
-    low, high = start, end
-    for constraint in sorted(constraints, key=lambda one: -one.start):
-        if low < constraint.start and high - 1 <= constraint.end and constraint.field not in ("year",):
-            high = constraint.start
-    while low < high:
-        rest = message[low:high]
-        match = re.match(r"\s+", rest) or (_FILLER_ZH.match(rest) if has_cjk(rest[:1]) else _FILLER_EN.match(rest))
-        if not match or any(
-            one.start == low and one.end >= low + len(match.group().strip()) and one.group != "kinds" for one in found
-        ):
-            break
-        low += len(match.group())
-    while low < high:
-        rest = message[low:high]
-        match = re.search(r"\s+$", rest) or _TAIL_EN.search(rest) or _TAIL_ZH.search(rest)
-        if not match or match.start() == 0:
-            break
-        high = low + match.start()
-    if low >= high:
-        return []
-    spans, cut = [], low
-    for joint in re.finditer(r"\s+(?:and|or|&)\s+|[和与或/、]|以及|还有", message[low:high]):
-        left, right = low + joint.start(), low + joint.end()
-        if any(cut <= one.start < left for one in found) and any(right <= one.start < high for one in found):
-            spans.append((cut, left))
-            cut = right
-    spans.append((cut, high))
-    return [span for span in spans if _is_phrase(message[span[0] : span[1]])]
-
-
-def _is_phrase(text: str) -> bool:
-    num_han = sum(has_cjk(character) for character in text)
-    num_letters = sum(character.isalpha() for character in text)
-    return (
-        num_letters >= 2 and num_han <= _MAX_PHRASE_HAN and len(text.split()) <= _MAX_PHRASE_WORDS and len(text) <= 80
+def _is_within_name(message: str, start: int, end: int) -> bool:
+    """Whether a word is part of a longer name: "House" in "The Lake House", "City" in "Mexico City"."""
+    before = re.search(r"(?<![\w'])[A-Z][\w']* $", message[:start])
+    return bool(before and before.group() != "I " and not _starts_sentence(message, before.start())) or bool(
+        re.match(r" (?!I\b)(?:[A-Z]\w|\d)", message[end:])
     )
 
 
+def _is_attribute(found: list[Found], start: int, end: int) -> bool:
+    """Whether a title's words are here a kind, or a term that says something of the next: "Fantasy" in "a Fantasy movie"."""
+    groups = {one.group for one in found if one.start <= start and end <= one.end}
+    return "kinds" in groups or bool(groups) and any(one.start == end + 1 for one in found)
+
+
+def _starts_sentence(message: str, start: int) -> bool:
+    before = message[:start].rstrip()
+    return not before or before[-1] in ".!?"
+
+
+def _find(message: str, vocabulary: Vocabulary) -> list[Found]:
+    """The vocabulary's terms in a message, also where a word is one typing error away; spans are the visitor's spelling."""
+    found, spelt = vocabulary.find(message), message
+    changed: list[tuple[int, int, int]] = []  # (start, length of the right spelling, length as typed), in `spelt`
+    for match in _LONG_WORD.finditer(message):
+        typed, start = match.group(), match.start()
+        is_name = typed.istitle() and not _starts_sentence(message, start)
+        if is_name or typed.lower() in _REAL_WORDS or any(one.start <= start < one.end for one in found):
+            continue
+        spellings = _spellings(vocabulary).get(typed[0].lower(), ())
+        nearest = process.extractOne(typed.lower(), spellings, scorer=OSA.distance, score_cutoff=1)
+        if nearest and nearest[1]:
+            start += len(spelt) - len(message)
+            spelt = spelt[:start] + nearest[0] + spelt[start + len(typed) :]
+            changed.append((start, len(nearest[0]), len(typed)))
+
+    def typed_at(position: int) -> int:
+        return position + sum(typed - right for start, right, typed in changed if start + right <= position)
+
+    if not changed:
+        return found
+    return [replace(one, start=typed_at(one.start), end=typed_at(one.end)) for one in vocabulary.find(spelt)]
+
+
+@lru_cache(maxsize=8)
+def _spellings(vocabulary: Vocabulary) -> dict[str, tuple[str, ...]]:
+    """The words that a typing error may have been meant to be, by first letter: short ones resemble too many others."""
+    spellings = {"movie", "movies", "novel", "recipe", "playlist"}
+    for term in (*vocabulary.terms["tags"], *vocabulary.terms["moods"], *vocabulary.terms["kinds"]):
+        parts = re.findall(r"[a-z]+", term)
+        spellings.update(part for part in parts if len(part) >= (5 if len(parts) == 1 else 7))
+    plurals = {f"{one[:-1]}ies" if one.endswith("y") else f"{one.removesuffix('s')}s" for one in spellings}
+    by_letter: dict[str, tuple[str, ...]] = {}
+    for spelling in sorted(spellings | {one for one in plurals if len(one) >= 8}):
+        by_letter[spelling[0]] = (*by_letter.get(spelling[0], ()), spelling)
+    return by_letter
+
+
+def _masked(
+    text: str,
+    titles: list[tuple[int, int]],
+    named: list[tuple[int, int]],
+    found: list[Found],
+    constraints: list[Constraint],
+) -> str:
+    """The text with # for what is no wish (named items, conditions, amounts), X for terms and decades, and T for other titles, which
+    no rule may part: of the same length, so that spans hold."""
+    characters = list(text)
+
+    def cover(spans: Iterable[tuple[int, int]], mask: str) -> None:
+        for start, end in spans:
+            characters[start:end] = mask * (end - start)
+
+    cover((match.span() for match in _SPENT.finditer(text)), "#")
+    cover(((one.start, one.end) for one in constraints), "#")
+    cover(
+        ((one.start, one.end) for one in found if one.group != "kinds" and not has_cjk(text[one.start : one.end])), "X"
+    )
+    cover((match.span() for match in _DECADE.finditer(text)), "X")
+    cover(titles, "T")
+    cover(named, "#")
+    return "".join(characters)
+
+
+def _interests(message: str, masked: str, found: list[Found], turn: int) -> list[Interest]:
+    """Likes and dislikes, clause by clause. A short clause goes on with the wish before the comma: "I like A, B and C"."""
+    interests: list[Interest] = []
+    is_wished, is_like, start = False, True, 0
+    joint = ""  # what stands before the clause
+    bounds = list(_CLAUSE.finditer(masked))
+    ends = [match.start() for match in bounds] + [len(message)]
+    nexts = [match.end() for match in bounds] + [len(message)]
+    for end, following in zip(ends, nexts, strict=True):
+        clause = masked[start:end]
+        walls = _walls(message, masked, start, end, found)
+        is_negative = bool(_NEGATIVE.search(_NOT_NEGATIVE.sub(lambda match: " " * len(match.group()), clause)))
+        has_own_wish = any(effect == "wish" for _, _, effect in walls)
+        is_new = not _GOES_ON.match(joint + clause) or len(words(clause)) > 5
+        if has_own_wish or is_negative or is_new or _CONTRAST.search(joint):
+            is_like = not is_negative
+        is_wished = is_wished and not is_new
+        for low, high, is_object in _phrases(message, masked, start, end, walls, found, is_wished):
+            terms = [one for one in found if low <= one.start < high]
+            tags = tuple(dict.fromkeys(one.term for one in terms if one.group in ("tags", "moods", "countries")))
+            text = message[low:high]
+            if not _TO_US.search(clause) and (tags or is_object and is_like and not _is_empty(text)):
+                interests.append(Interest(text, is_like, tags, low, high, turn))
+        is_wished = is_wished or has_own_wish
+        joint, start = masked[end:following], following
+    latest = interests[-2 * MAX_INTERESTS :]
+    return [one for one in latest if not any(_says_more(other, one) for other in latest)]
+
+
+def _walls(message: str, masked: str, start: int, end: int, found: list[Found]) -> list[tuple[int, int, str]]:
+    """The walls of a clause: spans, each with what it does to the phrase after it ("wish", "stop" or "other")."""
+    if not has_cjk(message[start:end]):
+        return [(*match.span(), match.lastgroup or "") for match in _WALL_EN.finditer(masked, start, end)]
+    walls: list[tuple[int, int, str]] = []
+    for word in words(message[start:end]):
+        low, high = start + word.start, start + word.end
+        is_term = any(one.group != "kinds" and one.start < high and low < one.end for one in found)
+        if "#" in masked[low:high]:
+            walls.append((low, high, "other"))
+        elif not is_term and _WALL_ZH.fullmatch(masked[low:high]):
+            is_stop = (
+                bool(_STOP_ZH.fullmatch(word.text)) or word.text[0] == "有" and message[low - 1 : low] in "我他她们"
+            )
+            walls.append((low, high, "stop" if is_stop else "wish" if _WISH_ZH.search(word.text) else "other"))
+    return walls
+
+
+def _phrases(
+    message: str,
+    masked: str,
+    start: int,
+    end: int,
+    walls: list[tuple[int, int, str]],
+    found: list[Found],
+    is_object: bool,
+) -> Iterator[tuple[int, int, bool]]:
+    """The spans of the noun phrases between the walls of a clause, each with whether a wish leads to it."""
+    low = start
+    for wall_start, wall_end, effect in (*walls, (end, end, "")):
+        parts = _parted(message, masked, low, wall_start, found)
+        for part_start, part_end in parts:
+            yield part_start, part_end, is_object
+        if parts or effect in ("wish", "stop"):
+            is_object = effect == "wish"
+        low = wall_end
+
+
+def _parted(message: str, masked: str, low: int, high: int, found: list[Found]) -> list[tuple[int, int]]:
+    """The phrases of a run of words: parted at "and" where both sides hold a term, and from the end where it is too long to quote."""
+    starts = [one.start for one in found if low <= one.start < high]
+    spans, cut = [], low
+    for joint in _AND.finditer(masked, low, high):
+        if starts and starts[-1] >= joint.end() and bisect_left(starts, cut) < bisect_left(starts, joint.start()):
+            spans.append((cut, joint.start()))
+            cut = joint.end()
+    parts: list[tuple[int, int]] = []
+    for start, end in [*spans, (cut, high)]:
+        start, end = _trimmed(message, masked, start, end, found)
+        joints = list((_JOINT_ZH if has_cjk(message[start:end]) else _JOINT_EN).finditer(masked, start, end))
+        later: list[tuple[int, int]] = []
+        while joints and not _is_quotable(message[start:end]):
+            joint = joints.pop()
+            later.append((joint.end(), end))
+            end = joint.start()
+        parts += [(start, end), *reversed(later)]
+    trimmed = [_trimmed(message, masked, start, end, found) for start, end in parts]
+    return [part for span in trimmed if (part := _quoted_span(message, masked, *span, found))]
+
+
+def _quoted_span(message: str, masked: str, low: int, high: int, found: list[Found]) -> tuple[int, int] | None:
+    """The span itself where it can be quoted, else that of its first term."""
+    if sum(character.isalpha() for character in message[low:high]) < 2:
+        return None
+    if _is_quotable(message[low:high]) or set(masked[low:high]) == {"T"}:
+        return low, high
+    return next(((one.start, one.end) for one in found if low <= one.start < high), None)
+
+
+def _trimmed(message: str, masked: str, low: int, high: int, found: list[Found]) -> tuple[int, int]:
+    before, after = (_BEFORE_ZH, _AFTER_ZH) if has_cjk(message[low:high]) else (_BEFORE_EN, _AFTER_EN)
+    terms = [one for one in found if one.group != "kinds"]
+    while low < high and not any(one.start == low for one in terms) and (match := before.match(masked, low, high)):
+        low = match.end()
+    while low < high and not any(one.end == high for one in terms) and (match := after.search(masked, low, high)):
+        high = match.start()
+    return low, high
+
+
+def _is_quotable(text: str) -> bool:
+    num_han = sum("\u3400" <= character <= "\u9fff" for character in text)
+    return num_han <= _MAX_PHRASE_HAN and len(text.split()) <= _MAX_PHRASE_WORDS
+
+
 def _is_empty(text: str) -> bool:
-    return all(word.text.lower() in _EMPTY for word in words(text)) or text in _EMPTY_ZH
+    found = [word.text.lower() for word in words(text)]
+    return found[:1] in (["my"], ["our"]) or all(word in _EMPTY for word in found)  # "my husband" is nobody's wish
+
+
+def _says_more(one: Interest, other: Interest) -> bool:
+    """Whether the first makes the second of the same message superfluous: the same words earlier, or more of them."""
+    if one is other or one.is_like != other.is_like or not set(other.tags) <= set(one.tags):
+        return False
+    text, within = normalise(other.text), normalise(one.text)
+    return one.start < other.start if text == within else text in within
+
+
+def _implied_kinds(text: str) -> tuple[str, ...]:
+    """Kinds that are not named but told by what is done with them: who wants to listen wants an album."""
+    ends = [
+        (match.end(), kinds)
+        for kinds, pattern in _DONE_WITH
+        for match in pattern.finditer(text)
+        if not _is_negated(text, match.start())
+    ]
+    return max(ends, key=lambda one: one[0], default=(0, ()))[1]  # "I saw Dune, what should I read next?"
 
 
 def _is_negated(message: str, start: int) -> bool:
@@ -333,13 +608,18 @@ def _is_negated(message: str, start: int) -> bool:
 
 
 def _is_verb(message: str, found: Found) -> bool:
-    """ "book a table" and "of course" name no kind."""
+    """ "book a table", "of course", "play me a song" and "that would work" use a term's word as something else."""
     before, after = message[: found.start].lower(), message[found.end :].lower()
-    return (
-        before.endswith("of ")
-        and found.term == "course"
-        or bool(found.term == "book" and re.match(r"\s+(?:a|an|me|the|it|us|my)\b", after))
-    )
+    if found.term == "course":
+        return before.endswith("of ")
+    if found.term == "book":
+        return bool(re.match(r"\s+(?:a|an|me|the|it|us|my)\b", after))
+    if found.term in ("play", "work"):
+        return bool(
+            re.match(r"\s+(?:a|an|me|some|us|my|out)\b", after)
+            or re.search(r"(?:\b(?:to|you|i|we|they|who|would|will|can|don't|please|let'?s)|^)\s*$", before)
+        )
+    return False
 
 
 def _contradicts(new: list[Interest], old: Interest) -> bool:

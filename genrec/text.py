@@ -152,10 +152,11 @@ _SECOND_PERSON = {
 
 
 def second_person(text: str) -> str:
-    """A visitor's phrase as it is said back to him: "films for my daughter" → "films for your daughter"; "US" and "AM" stay."""
+    """A visitor's phrase as it is said back to him: "films for my daughter" → "films for your daughter"; "US" and "AM" stay,
+    and so do capitals inside titles ("Call Me by Your Name", "I, Robot")."""
     return re.sub(
-        r"\b(?:[Ii]'m|[Ii]'ve|[Ii]'d|[Ii]'ll|I(?! [A-Z])|i|[Mm]e|[Mm]ine|[Mm]yself|[Mm]y|am|[Ww]e|us|[Oo]ur)\b|我|咱",
-        lambda match: _SECOND_PERSON[match.group().lower()],
+        r"\b(?:[Ii]['’](?:m|ve|d|ll)|I)\b(?!,? [A-Z])|\b(?:i|me|mine|myself|my|am|we|us|our)\b|^(?:Me|Mine|Myself|My|We|Our)\b(?! [A-Z])|(?<!自)我|咱",
+        lambda match: _SECOND_PERSON[match.group().lower().replace("’", "'")],
         text,
     )
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from genrec.interests import MAX_INTERESTS, understand
+from genrec.interests import MAX_INTERESTS, asked_number, understand
 from genrec.schema import Profile
 
 
@@ -84,6 +84,126 @@ def test_a_wish_is_kept_in_the_visitors_words_without_the_filler(read, message, 
 
 
 @pytest.mark.parametrize(
+    ("message", "phrases"),
+    [
+        ("Do you know a lot about westerns?", ["westerns"]),
+        ("I'd like to make a playlist of sea shanties", ["sea shanties"]),
+        ("could you put together a mixtape of lullabies", ["lullabies"]),
+        ("Could you find us some quiet cafés in Lyon please", ["quiet cafés in Lyon"]),
+        ("I want to get better at drawing", ["drawing"]),
+        ("Any ideas for a rainy day?", ["rainy day"]),
+        ("Something to listen to while I'm ironing shirts", ["ironing shirts"]),
+        ("a playlist to dance to", ["dance"]),
+        ("我想找一家有烤红薯的餐馆吃饭", ["烤红薯的餐馆"]),
+        ("我和老公想去民宿住几天", ["民宿"]),
+        ("带爸妈去海边走走，麻烦推荐个安静的地方", ["海边", "安静的地方"]),
+        ("想找一部讲父子关系的老电影", ["父子关系的老电影"]),
+    ],
+)
+def test_a_wish_loses_the_verbs_and_amounts_that_lead_to_it(read, message, phrases):
+    assert [interest.text for interest in read(message).profile.likes] == phrases
+
+
+@pytest.mark.parametrize(
+    ("message", "phrases"),
+    [
+        ("good westerns I can watch with my uncle", ["good westerns"]),
+        ("I love musicals do you have any in mind", ["musicals"]),
+        ("a comedy that my whole family could enjoy tonight", ["comedy", "my whole family"]),
+        ("mysteries set in a lighthouse with an unreliable narrator and a dog", ["mysteries set in a lighthouse", "unreliable narrator", "dog"]),
+        ("a hotel near the beach with a pool and free breakfast", ["hotel near the beach", "free breakfast"]),
+        ("有会议室和免费停车场还能带宠物狗入住的海边酒店", ["会议室和免费停车场", "宠物狗", "海边酒店"]),
+    ],
+)  # fmt: skip
+def test_a_long_wish_is_parted_and_what_trails_it_is_left_out(read, message, phrases):
+    likes = read(message).profile.likes
+    assert [interest.text for interest in likes] == phrases
+    for interest in likes:
+        assert len(interest.text.split()) <= 6 and len(interest.text) <= 40
+
+
+@pytest.mark.parametrize(
+    ("message", "phrases"),
+    [
+        ("a hotel with at least 3 stars under $90", []),
+        ("I need 2 rooms for 3 nights on March 3rd", []),
+        ("Good evening, I have some free time", []),
+        ("thrillers as long as they are short", ["thrillers", "short"]),
+        ("评分4.5分以上、人均80元左右的火锅店", []),
+        ("找个评分4分以上，人均50-80元的川菜馆", ["川菜馆"]),
+        ("请推荐票价20元以下、能玩2到3小时的公园", ["公园"]),
+        ("告诉我地址和电话", []),
+    ],
+)
+def test_greetings_prices_and_ratings_are_no_wish(read, message, phrases):
+    assert [interest.text for interest in read(message).profile.interests] == phrases
+
+
+@pytest.mark.parametrize("message", ["I like all of these", "any movie suggestions", "my husband will like it too", "有好的地方吗", "来点好玩的"])  # fmt: skip
+def test_words_that_say_nothing_are_no_wish(read, message):
+    assert not read(message).profile.interests
+
+
+@pytest.mark.parametrize(
+    ("message", "phrases"),
+    [
+        ("I like comedies, I mean good comedies", ["good comedies"]),
+        ("jazz, jazz and more jazz", ["jazz"]),
+        ("想住酒店，最好是海边的酒店", ["海边的酒店"]),
+    ],
+)
+def test_of_two_wishes_that_say_the_same_the_fuller_one_is_kept(read, message, phrases):
+    assert [interest.text for interest in read(message).profile.likes] == phrases
+
+
+@pytest.mark.parametrize(
+    ("message", "phrases"),
+    [
+        ("spooky films like The Lantern Keeper (1987) or Mr. Fog (2003)", ["spooky films", "The Lantern Keeper", "Mr. Fog"]),
+        ("I liked Salt, Rain and Roses (1999)", ["Salt, Rain and Roses"]),
+        ("bands like Silver Otters", ["Silver Otters"]),
+        ("I loved No Town Without Fear (1951)", ["No Town Without Fear"]),
+        ("我喜欢《雾中灯塔》", ["雾中灯塔"]),
+    ],
+)  # fmt: skip
+def test_a_title_that_is_not_in_the_catalogue_is_kept_whole(read, message, phrases):
+    profile = read(message).profile
+    assert [interest.text for interest in profile.likes] == phrases and not profile.dislikes
+
+
+@pytest.mark.parametrize(
+    ("message", "phrase", "tag"),
+    [
+        ("a good horroe film", "good horroe film", "horror"),
+        ("I love documentries", "documentries", "documentary"),
+        ("any commedies or thrilers?", "commedies", "comedy"),
+        ("sceince ficton please", "sceince ficton", "science fiction"),
+        ("something rmoantic", "rmoantic", "romantic"),
+    ],
+)
+def test_a_typing_error_is_understood_and_kept_as_typed(read, message, phrase, tag):
+    interest = read(message).profile.likes[0]
+    assert (interest.text, tag in interest.tags) == (phrase, True)
+    assert message[interest.start : interest.end] == phrase
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["I quite like it", "waiting for a friend", "no policy", "she carries a plate", "Is Maria Foresta there?"],
+)
+def test_an_ordinary_word_is_no_typing_error(read, message):
+    assert not tags(read(message).profile.interests)
+
+
+def test_a_telephones_apostrophe_is_read_as_any_other(read):
+    message = "I don’t like horror, I’d like my dog’s kind of comedy"
+    profile = read(message).profile
+    assert (tags(profile.dislikes), "comedy" in tags(profile.likes)) == ({"horror"}, True)
+    for interest in profile.interests:
+        assert message[interest.start : interest.end] == interest.text
+
+
+@pytest.mark.parametrize(
     "message",
     [
         "Hi, I love slow jazz, though no horror: and a heist before 1990!",
@@ -154,6 +274,20 @@ def test_a_common_word_is_not_a_title_unless_it_is_marked(read, message):
     assert read(message).named == ()
 
 
+@pytest.mark.parametrize(
+    "message",
+    ["a Fantasy movie", "some Pop songs", "I liked The Old House (2006)", "we stayed in Panama City", "3 films", "I loved Spy (1950)"],
+)  # fmt: skip
+def test_a_word_of_a_kind_or_of_a_longer_name_is_no_title(read, message):
+    assert read(message).named == ()
+
+
+def test_a_wish_beside_a_title_is_kept(read):
+    result = read("a funny ghost story like Spirited Away")
+    assert [interest.text for interest in result.profile.likes] == ["funny ghost story"]
+    assert [item.title for item in result.named] == ["Spirited Away"]
+
+
 def test_the_words_of_a_title_are_no_wish(read):
     profile = read("I loved A Brief History of Time").profile
     assert not profile.interests
@@ -175,6 +309,36 @@ def test_the_words_of_a_title_are_no_wish(read):
 )
 def test_the_kind_wanted_is_understood(read, message, kinds):
     assert read(message).profile.kinds == kinds
+
+
+@pytest.mark.parametrize(
+    ("message", "kinds"),
+    [
+        ("I just watched The Lantern Keeper (1987) and loved it", ("film", "series")),
+        ("I want to watch anything", ("film", "series")),
+        ("I saw The Lantern Keeper (1987) last night, what should I read next?", ("book",)),
+        ("I enjoy listening to choirs", ("album",)),
+        ("please play me some blues", ("album",)),
+        ("who are the best Irish bands?", ("album",)),
+        ("I play with my cousins on Sundays", ("game",)),
+        ("a cosy restaurant", ("dish",)),
+        ("找个川味餐馆", ("dish",)),
+        ("nice attractions near me", ("place",)),
+        ("周末想出去玩", ("place",)),
+        ("something fun to do with my niece", ("activity",)),
+        ("想看点轻松的", ("film", "series")),
+        ("想听点安静的", ("album",)),
+        ("I don't read", ()),
+        ("听说你很会推荐", ()),
+    ],
+)
+def test_what_is_done_with_a_thing_tells_its_kind(read, message, kinds):
+    assert read(message).profile.kinds == kinds
+
+
+def test_a_kind_that_was_named_is_stronger_than_what_is_done(read):
+    assert read("a book to listen to").profile.kinds == ("book",)
+    assert read("a book", "I watched The Lantern Keeper (1987) too").profile.kinds == ("book",)
 
 
 @pytest.mark.parametrize(
@@ -211,6 +375,7 @@ def test_hard_conditions_become_exact_limits(read, message, expected):
         ("I've seen it", "reject"), ("something else", "reject"), ("看过了", "reject"), ("换一个", "reject"),
         ("more like this", "more"), ("再来一个", "more"), ("recommend a book", "recommend"), ("推荐一部电影", "recommend"),
         ("Hi, I want a comedy", "recommend"), ("why not a comedy?", "recommend"),
+        ("hello, do you have films?", "recommend"), ("Good evening!", "greeting"),
     ],
 )  # fmt: skip
 def test_what_a_message_asks_for(read, message, intent):
@@ -230,3 +395,23 @@ def test_a_message_without_a_wish_says_so(read, message):
     result = read(message)
     assert not result.has_wish
     assert result.profile == Profile()
+
+
+@pytest.mark.parametrize(
+    ("message", "intent"), [("Slam Dunk?", "about"), ("灌篮高手呢", "about"), ("I loved Slam Dunk", "recommend")]
+)
+def test_the_bare_name_of_what_was_just_shown_asks_about_it(read, catalogue, message, intent):
+    shown = catalogue.titled("Slam Dunk")[:1]
+    assert read(message, last_items=shown).intent == intent
+    assert read("Slam Dunk?").intent == "recommend"
+
+
+@pytest.mark.parametrize(
+    ("message", "number"),
+    [
+        ("just give me one good film", 1), ("ok, gimme 3 more", 3), ("two films for tonight", 2), ("推荐一个科幻片，一个就够", 1), ("给我三个冷门景点", 3),
+        ("I've got two hours to kill", 0), ("a game for two people", 0), ("some films please", 0), ("推荐一个景点", 0), ("two brothers and a film", 0),
+    ],
+)  # fmt: skip
+def test_a_number_of_things_is_heard_only_where_it_is_asked_for(message, number):
+    assert asked_number(message) == number

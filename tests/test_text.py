@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrec.text import MAX_SENTENCE_WORDS, normalise, one_line, plain, sentences, words
+from genrec.text import MAX_SENTENCE_WORDS, normalise, one_line, plain, second_person, sentences, words
 
 PIECES = st.sampled_from(
     [
@@ -157,3 +157,25 @@ def test_titles_are_compared_without_case_accents_and_punctuation(text, expected
 def test_outside_text_loses_controls_bold_marks_and_separators():
     assert one_line("a\nb\t|c** \u202ed\x00\u200b  e") == "a b /c d e"
     assert plain("Try **Alien**.") == "Try Alien."
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("films for my daughter", "films for your daughter"),
+        ("My daughter's favourites", "your daughter's favourites"),
+        ("while I'm ironing", "while you're ironing"),
+        ("what I’d like", "what you'd like"),
+        ("适合我妈妈的书", "适合你妈妈的书"),
+        ("我们全家", "你们全家"),
+    ],
+)
+def test_a_phrase_is_said_back_to_the_one_who_said_it(text, expected):
+    assert second_person(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["Call Me by Your Name", "My Neighbor Totoro", "I, Robot", "I Am Legend", "made in the US", "自我成长"]
+)
+def test_titles_and_names_are_said_back_as_they_are(text):
+    assert second_person(text) == text
