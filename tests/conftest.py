@@ -152,7 +152,7 @@ class ScriptedEngine:
     calls: list[tuple[list[dict[str, str]], Sampling]] = field(default_factory=list)
     num_open: int = 0
 
-    def stream(self, messages, sampling, titles=(), min_titles=0) -> Iterator[str]:
+    def stream(self, messages, sampling, titles=None, min_titles=0) -> Iterator[str]:
         script = self.scripts[min(len(self.calls), len(self.scripts) - 1)]
         self.calls.append(([dict(message) for message in messages], sampling))
         self.num_open += 1

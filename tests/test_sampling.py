@@ -157,19 +157,19 @@ def test_the_title_lock_lets_only_known_titles_stand_between_the_marks():
     five, six, seven, eight = (frozenset({id}) for id in (5, 6, 7, 8))
     lock = TitleLock([[five, six, close], [five, seven, eight, close]])
     lock.heard("Try ")
-    assert lock.allowed() == []
+    assert lock.allowed() == frozenset()
     lock.heard("**")
-    assert lock.allowed() == [5]
+    assert lock.allowed() == {5}
     lock.took(5)
-    assert lock.allowed() == [6, 7]
+    assert lock.allowed() == {6, 7}
     lock.took(7)
     lock.took(8)
-    assert lock.allowed() == [9, 10]
+    assert lock.allowed() == {9, 10}
     lock.took(10)
     lock.heard("Some Title**")
-    assert lock.allowed() == []
+    assert lock.allowed() == frozenset()
     lock.heard(" and **")
-    assert lock.allowed() == [5]
+    assert lock.allowed() == {5}
 
 
 def test_the_title_lock_without_titles_holds_nothing_back():
@@ -177,4 +177,67 @@ def test_the_title_lock_without_titles_holds_nothing_back():
 
     lock = TitleLock([])
     lock.heard("**")
-    assert lock.allowed() == []
+    assert lock.allowed() == frozenset()
+
+
+def test_the_title_lock_bans_marks_that_open_no_title_until_one_is_open():
+    from genrec.engines.local import TitleLock
+
+    lock = TitleLock([[frozenset({5}), frozenset({9})]], bad_openers=frozenset({10, 11}))
+    assert lock.banned() == {10, 11}
+    lock.heard("Try **")
+    assert lock.banned() == frozenset() and lock.allowed() == {5}
+
+
+DIGITS = {100 + digit: str(digit) for digit in range(10)}
+
+
+def written(lock, text):
+    """What the lock lets through of a text, digit by digit, up to what it refuses."""
+    for position, character in enumerate(text):
+        token = 100 + int(character) if character.isdigit() else 0
+        allowed = lock.allowed()
+        if token in lock.banned() or allowed and token not in allowed:
+            return text[:position]
+        lock.heard(character)
+    return text
+
+
+@pytest.mark.parametrize(
+    ("text", "let_through"),
+    [
+        ("from 1979.", "from 1979."),
+        ("from 1972.", "from 197"),
+        ("from 19 or", "from 19"),
+        ("the 1970s", "the 1970s"),
+        ("the 1980s", "the 19"),
+        ("116 minutes", "116 minutes"),
+        ("117 minutes", "11"),
+        ("3 of them", "3 of them"),
+        ("36 of them", "3"),
+        ("1979年和116分钟", "1979年和116分钟"),
+    ],
+)
+def test_the_number_lock_lets_only_known_numbers_and_decades_be_written(text, let_through):
+    from genrec.engines.local import NumberLock
+
+    assert written(NumberLock(("1979", "116", "2"), DIGITS), text) == let_through
+
+
+def test_the_number_lock_holds_nothing_where_digits_are_joined_or_nothing_is_asked():
+    from genrec.engines.local import NumberLock
+
+    assert written(NumberLock(("1979",), {}), "in 1234") == "in 1234"
+
+
+def test_the_locks_leave_a_titles_own_digits_alone_and_forbid_the_rest():
+    from genrec.engines.local import Locks, NumberLock, TitleLock
+
+    locks = Locks(TitleLock([[frozenset({101}), frozenset({9})]], bad_openers=frozenset({10})), NumberLock((), DIGITS))
+    logits = torch.zeros(120)
+    assert locks.hold(logits)[10] == -torch.inf and locks.hold(logits)[101] == 0
+    locks.heard("in 1")
+    assert locks.hold(logits)[102] == -torch.inf and locks.hold(logits)[0] == 0
+    locks.heard(" **")
+    held = locks.hold(logits)
+    assert held[101] == 0 and torch.isinf(held).sum() == 119

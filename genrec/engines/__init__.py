@@ -39,11 +39,15 @@ class Engine(Protocol):
     """A conversational language model."""
 
     def stream(
-        self, messages: Sequence[Message], sampling: Sampling, titles: Sequence[str] = (), min_titles: int = 0
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        titles: Sequence[str] | None = None,
+        min_titles: int = 0,
     ) -> Generator[str, None, None]:
         """Pieces of a reply as they are written. A last message with the role "assistant" is continued. Closing the
-        iterator stops the model. With `titles`, an engine that can do so writes nothing but one of them between ** and **,
-        and does not end before `min_titles` different ones are named.
+        iterator stops the model. With `titles`, an engine that can do so writes nothing but one of them between ** and **, no
+        number that the messages don't hold, and does not end before `min_titles` different titles are named.
 
         Raises:
             EngineError: the model stopped in the middle.

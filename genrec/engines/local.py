@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 import secrets
 import threading
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -41,10 +42,18 @@ class LocalEngine:
         self._ends = _end_ids(model, tokenizer)
         self._window = _window(model, tokenizer)
         self._specials = _special_tokens(tokenizer)
-        self._spaced = sorted(
-            id for token, id in tokenizer.get_vocab().items() if token[:1] in "Ġ▁ " and token[1:2].isalpha()
+        vocabulary = tokenizer.get_vocab()
+        self._spaced = sorted(id for token, id in vocabulary.items() if token[:1] in "Ġ▁ " and token[1:2].isalpha())
+        self._stars = frozenset(id for token, id in vocabulary.items() if "*" in token)
+        self._bad_openers = frozenset(
+            id
+            for token, id in vocabulary.items()
+            if "**" in token and (token.count("*") > 2 or not token.endswith("**"))
         )
-        self._closers = frozenset(id for token, id in tokenizer.get_vocab().items() if token.startswith("**"))
+        self._digits = {id: token for token, id in vocabulary.items() if re.fullmatch(r"[0-9]", token)}
+        if any(re.search(r"[0-9]{2}", token) for token in vocabulary if not token.startswith("<")):
+            self._digits = {}  # this tokenizer joins digits: its numbers cannot be held digit by digit
+        self._closers = frozenset(id for token, id in vocabulary.items() if token.startswith("**"))
         self._has_system_role = self._accepts_system_role()
 
     @classmethod
@@ -78,9 +87,14 @@ class LocalEngine:
     # Writing
 
     def stream(
-        self, messages: Sequence[Message], sampling: Sampling, titles: Sequence[str] = (), min_titles: int = 0
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        titles: Sequence[str] | None = None,
+        min_titles: int = 0,
     ) -> Generator[str, None, None]:
-        """Pieces of the reply, whole characters only, thoughts hidden, cut before a stop string; between ** and ** only `titles`.
+        """Pieces of the reply, whole characters only, thoughts hidden, cut before a stop string. With `titles`, nothing else stands
+        between ** and **, and no number is written that the messages don't hold.
 
         Raises:
             EngineError: the prompt is longer than the window, or the model failed.
@@ -89,9 +103,20 @@ class LocalEngine:
         ids = self._encode(text)
         if self._window and len(ids) >= self._window:
             raise EngineError(f"The prompt has {len(ids)} tokens; the model reads at most {self._window}.")
-        pieces = self._pieces(ids, sampling, TitleLock([self._title_steps(title) for title in titles], min_titles))
+        pieces = self._pieces(ids, sampling, self._locks(messages, titles, min_titles))
         is_thinking = text.rstrip().endswith(_THINK)
         yield from stop_before(hide_thoughts(pieces, is_thinking=is_thinking), sampling.stop)
+
+    def _locks(self, messages: Sequence[Message], titles: Sequence[str] | None, min_titles: int) -> Locks:
+        if titles is None:
+            return Locks(TitleLock([]), NumberLock((), {}))
+        numbers = re.findall(r"\d+", " ".join(message["content"] for message in messages))
+        return Locks(
+            TitleLock(
+                [self._title_steps(title) for title in titles], min_titles, self._bad_openers if titles else self._stars
+            ),
+            NumberLock(numbers, self._digits),
+        )
 
     def _title_steps(self, title: str) -> list[frozenset[int]]:
         """The tokens of a title and of the marks that close it, as TitleLock wants them."""
@@ -99,16 +124,16 @@ class LocalEngine:
         closing = self._closers if last in self._closers else frozenset({last})
         return [*(frozenset({id}) for id in ids), closing]
 
-    def _pieces(self, prompt: list[int], sampling: Sampling, lock: TitleLock) -> Generator[str, None, None]:
+    def _pieces(self, prompt: list[int], sampling: Sampling, locks: Locks) -> Generator[str, None, None]:
         """Decoded text, token by token; characters of several tokens come when they are complete."""
         written: list[int] = []
         done = 0  # tokens whose text has been given out
-        for token in self._tokens(prompt, sampling, lock):
+        for token in self._tokens(prompt, sampling, locks):
             written.append(token)
             tail = self._decode(written[max(0, done - 8) :])
             known = self._decode(written[max(0, done - 8) : done])
             if len(tail) > len(known) and not tail.endswith("\ufffd"):
-                lock.heard(piece := tail[len(known) :].replace("\ufffd", ""))
+                locks.heard(piece := tail[len(known) :].replace("\ufffd", ""))
                 if piece:
                     yield piece
                 done = len(written)
@@ -123,7 +148,7 @@ class LocalEngine:
             inputs = torch.tensor([ids], device=self.model.device)
             return self.model(input_ids=inputs, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[0, -1]
 
-    def _tokens(self, prompt: list[int], sampling: Sampling, lock: TitleLock) -> Generator[int, None, None]:
+    def _tokens(self, prompt: list[int], sampling: Sampling, locks: Locks) -> Generator[int, None, None]:
         from transformers import DynamicCache
 
         cache = DynamicCache(config=self.model.config)
@@ -136,16 +161,13 @@ class LocalEngine:
                 logits = self._next_logits(pending, cache)
             except RuntimeError as error:  # out of memory, a device lost
                 raise EngineError(f"The model stopped: {_first_line(error)}") from error
-            if allowed := lock.allowed():
-                held = torch.full_like(logits, -torch.inf)
-                held[allowed] = logits[allowed]
-                logits = held
+            logits = locks.hold(logits)
             written_ids = torch.tensor(written, dtype=torch.long, device=logits.device)
             token = draw(logits, sampling, generator, written_ids)
-            if token in self._ends and not lock.may_end():
-                lock.urged()
-                token = draw(self._going_on(logits, lock.last_character), sampling, generator, written_ids)
-            lock.took(token)
+            if token in self._ends and not locks.titles.may_end():
+                locks.titles.urged()
+                token = draw(self._going_on(logits, locks.titles.last_character), sampling, generator, written_ids)
+            locks.titles.took(token)
             if token in self._ends:
                 return
             written.append(token)
@@ -272,7 +294,12 @@ class TitleLock:
     closing marks, since tokenizers join them with what follows ("**:").
     """
 
-    def __init__(self, titles: Sequence[Sequence[frozenset[int]]], min_titles: int = 0):
+    def __init__(
+        self,
+        titles: Sequence[Sequence[frozenset[int]]],
+        min_titles: int = 0,
+        bad_openers: frozenset[int] = frozenset(),  # ids with stars in them that open no title; banned outside titles
+    ):
         self._titles = [list(steps) for steps in titles]
         self._open: list[
             tuple[int, list[frozenset[int]]]
@@ -280,6 +307,7 @@ class TitleLock:
         self._named: set[int] = set()
         self._num_urged = 0
         self._min_titles = min(min_titles, len(self._titles))
+        self._bad_openers = bad_openers
         self._text = ""
 
     def heard(self, piece: str) -> None:
@@ -288,9 +316,12 @@ class TitleLock:
         if not self._open and self._text.endswith("**") and self._text.count("**") % 2:
             self._open = list(enumerate(self._titles))
 
-    def allowed(self) -> list[int]:
-        """The ids that may come next; empty while all may."""
-        return sorted({id for _, steps in self._open for id in steps[0]})
+    def allowed(self) -> frozenset[int]:
+        """The ids that may come next; empty while all may but for those that are banned."""
+        return frozenset(id for _, steps in self._open for id in steps[0])
+
+    def banned(self) -> frozenset[int]:
+        return frozenset() if self._open else self._bad_openers
 
     def took(self, token: int) -> None:
         """Moves on with the token that was drawn; the lock ends with a title."""
@@ -311,6 +342,68 @@ class TitleLock:
     def urged(self) -> None:
         """Notes that the reply was kept from ending; it is not kept for ever."""
         self._num_urged += 1
+
+
+class NumberLock:
+    """Keeps numbers of two digits or more to those that the messages hold, and to the decades of their years, digit by digit. A small
+    model that copies "1979" sometimes ends it as "1972"; the sentence would have to be withheld.
+
+    `digits` are the ids of single digits; without them (a tokenizer that joins digits) nothing is held.
+    """
+
+    def __init__(self, numbers: Iterable[str], digits: Mapping[int, str]):
+        known = {number for number in numbers if len(number) > 1}
+        self._numbers = known | {number[:3] + "0" for number in known if len(number) == 4}
+        self._digits = digits
+        self._run = ""  # the digits at the end of the text
+
+    def heard(self, piece: str) -> None:
+        """Takes in decoded text."""
+        self._run = re.findall(r"[0-9]*$", self._run + piece)[0]
+
+    def allowed(self) -> frozenset[int]:
+        """The ids that may come next, while the number so far is only the beginning of one; else empty."""
+        if not self._digits or len(self._run) < 2 or self._run in self._numbers:
+            return frozenset()
+        return frozenset(self._digits) - self.banned()
+
+    def banned(self) -> frozenset[int]:
+        """The digits that would make a number nobody mentioned."""
+        if not self._run:
+            return frozenset()
+        going_on = {
+            number[len(self._run)] for number in self._numbers if number.startswith(self._run) and number != self._run
+        }
+        return frozenset(id for id, digit in self._digits.items() if digit not in going_on)
+
+
+@dataclass(frozen=True)
+class Locks:
+    """What holds the next token to the facts."""
+
+    titles: TitleLock
+    numbers: NumberLock
+
+    def heard(self, piece: str) -> None:
+        self.titles.heard(piece)
+        self.numbers.heard(piece)
+
+    def hold(self, logits: torch.Tensor) -> torch.Tensor:
+        """The logits (V,) with what may not come next at minus infinity."""
+        allowed = self.titles.allowed()
+        banned = (
+            frozenset() if allowed else self.numbers.banned() | self.titles.banned()
+        )  # a title's own digits are its own
+        allowed = allowed or self.numbers.allowed()
+        if allowed:
+            held = torch.full_like(logits, -torch.inf)
+            held[sorted(allowed)] = logits[sorted(allowed)]
+            return held
+        if banned:
+            held = logits.clone()
+            held[sorted(banned)] = -torch.inf
+            return held
+        return logits
 
 
 def hide_thoughts(pieces: Iterable[str], *, is_thinking: bool = False) -> Generator[str, None, None]:

@@ -53,7 +53,11 @@ class RemoteEngine:
         return sum(3 if has_cjk(character) else 1 for character in text) // 3 + 1
 
     def stream(
-        self, messages: Sequence[Message], sampling: Sampling, titles: Sequence[str] = (), min_titles: int = 0
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        titles: Sequence[str] | None = None,
+        min_titles: int = 0,
     ) -> Generator[str, None, None]:
         """Pieces of the reply as the server sends them; it cannot be held to `titles`.
 
