@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
+import zlib
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from genrec.catalogue import Catalogue
 from genrec.engines import Engine, Message
 from genrec.errors import EngineError, InputError, StoreError
 from genrec.grounding import Grounded, ground
-from genrec.interests import Understanding, named_items, understand
+from genrec.interests import Understanding, asked_number, named_items, understand
 from genrec.language import detect_language
 from genrec.prompt import MAX_MESSAGE, NUM_CANDIDATES, build_messages
 from genrec.retrieval import Ranking, Retriever
@@ -44,7 +45,7 @@ from genrec.store import Feedback, Rating, Store
 from genrec.text import has_cjk, plain, sentences, words
 from genrec.vocabulary import Vocabulary
 
-MIN_TITLES = 2  # a visitor wants a choice; a brief reply may name one
+NUM_PICKS = 2  # titles a reply names unless the visitor asks for a number; a brief one names one
 MAX_REWRITES = 2  # of a reply, each from the sentence that had to be withheld
 _STUTTER = re.compile(r"(.{1,12}?)\1{4,}")  # small models fall into loops: "the the the the the"
 _HURTFUL = ("insult", "threat", "identity_attack", "obscene")
@@ -91,6 +92,7 @@ class _Prepared:
     ranking: Ranking
     candidates: tuple[Candidate, ...]  # in rank order
     shelf: tuple[Candidate, ...]  # those the model reads
+    num_picks: int  # titles the reply should name; 0 where it speaks of items on the table, or of none
     messages: list[dict[str, str]]
 
 
@@ -163,7 +165,7 @@ class Assistant:
             state, candidates=prepared.candidates, messages=tuple(prepared.messages), notice=" ".join(notices)
         )
         yield state
-        with closing(self._write(state, message, prepared, sampling, tone)) as snapshots:
+        with closing(self._write(state, message, prepared, sampling)) as snapshots:
             first_sentence_s = 0.0
             for state in snapshots:
                 seconds = time.monotonic() - started
@@ -227,7 +229,11 @@ class Assistant:
                 for item in dict.fromkeys([*understanding.named, *shown])
             ]
             candidates = (*table, *(one for one in candidates if one.item not in [each.item for each in table]))
+        candidates = tuple(replace(one, telling=_telling(one.item, sampling.seed)) for one in candidates)
         shelf = () if understanding.intent in _NO_ITEMS else candidates[:NUM_CANDIDATES]
+        is_choice = understanding.intent not in (*_ABOUT_SHOWN, *_NO_ITEMS)
+        wanted = asked_number(message) or (1 if tone == "brief" else NUM_PICKS)
+        num_picks = min(wanted, len(shelf)) if is_choice else 0
         missed = ranking.unanswered or ranking.relaxed
         note = _TEXTS["unanswered"][language].format(missed) if missed else ""
         messages = build_messages(
@@ -238,20 +244,19 @@ class Assistant:
             message=message,
             vocabulary=self.vocabulary,
             tone=tone,
+            num_picks=num_picks,
             note=note,
             count_tokens=self.engine.count_tokens,
             window=max(self._window // 2, self._window - sampling.max_new_tokens) if self._window else 0,
         )
-        return _Prepared(understanding, ranking, candidates, shelf, messages)
+        return _Prepared(understanding, ranking, candidates, shelf, num_picks, messages)
 
     def _write(
-        self, state: Reply, message: str, prepared: _Prepared, sampling: Sampling, tone: str
+        self, state: Reply, message: str, prepared: _Prepared, sampling: Sampling
     ) -> Generator[Reply, None, None]:
         """Snapshots while the model writes: sentence by sentence, each checked before it is shown, rewritten if it must not be."""
         shelf = [candidate.item for candidate in prepared.shelf]
         titles = [item.title_in(state.language) for item in shelf]
-        is_choice = prepared.understanding.intent not in _ABOUT_SHOWN and tone != "brief"
-        min_titles = MIN_TITLES if is_choice else 0
         rewrites = 0
         while True:
             seeded = replace(sampling, seed=(sampling.seed or 0) + 7919 * rewrites)
@@ -260,7 +265,9 @@ class Assistant:
                 messages.append({"role": "assistant", "content": state.text.rstrip()})
             must_rewrite = False
             try:
-                with closing(self.engine.stream(messages, seeded, titles, min_titles - len(state.items))) as pieces:
+                with closing(
+                    self.engine.stream(messages, seeded, titles, prepared.num_picks - len(state.items))
+                ) as pieces:
                     for sentence in sentences(_counted(pieces, counter := [state.num_tokens])):
                         state = replace(state, num_tokens=counter[0])
                         checked = self._gate(state, sentence, shelf, message)
@@ -446,6 +453,11 @@ def _rated(conversation: Conversation, item_id: str, rating: Rating) -> Conversa
 
 def _last_language(conversation: Conversation) -> Language:
     return "zh" if conversation.turns and has_cjk(conversation.turns[-1].text) else "en"
+
+
+def _telling(item: Item, seed: int | None) -> int:
+    """Which of an item's pitches a reply is given: another seed may tell it another way, an equal one never does."""
+    return zlib.crc32(f"{seed} {item.id}".encode()) % 2
 
 
 def _fits_before(item: Item, conversation: Conversation) -> tuple[str, ...]:

@@ -32,6 +32,8 @@ _NAMES = {  # field: the column names it is known by, best first
     "moods": ("moods", "mood"),
     "pitch": ("pitch", "description", "overview", "summary"),
     "pitch_zh": ("pitch_zh", "description_zh"),
+    "other_pitch": ("other_pitch",),
+    "other_pitch_zh": ("other_pitch_zh",),
     "popularity": ("popularity",),
 }
 
@@ -147,6 +149,8 @@ def read_item(row: object, *, default_id: str, default_kind: str) -> Item:
         pitch_zh=_cell(found["pitch_zh"]).rstrip("。"),
         popularity=_popularity(found["popularity"]),
         attributes=_attributes(row),
+        other_pitch=_cell(found["other_pitch"]).rstrip("."),
+        other_pitch_zh=_cell(found["other_pitch_zh"]).rstrip("。"),
     )
 
 

@@ -80,7 +80,11 @@ def ground(
         fixed, is_false = _check_makers(fixed, subjects, shelf, known_text, language)
     others = [item for item in shelf if item not in subjects]
     is_false = is_false or _has_unknown_number(fixed, [*shelf, *subjects], known_text)
-    is_false = is_false or bool(subjects) and any(_is_quoted(item.pitch_in(language), fixed) for item in others)
+    is_false = (
+        is_false
+        or bool(subjects)
+        and any(_is_quoted(pitch, fixed) for item in others for pitch in item.pitches_in(language))
+    )
     return Grounded(fixed, _relocated(fixed, mentions), is_false)
 
 
@@ -106,9 +110,7 @@ def _match(
 
 def _check_years(text: str, subjects: list[Item], shelf: Sequence[Item], known_text: str) -> tuple[str, bool]:
     allowed = {str(item.year) for item in subjects if item.year is not None}
-    quoted = known_text + " ".join(
-        part for item in shelf for part in (item.title, item.title_zh, item.pitch, item.pitch_zh)
-    )
+    quoted = " ".join([known_text, *(_told(item) for item in shelf)])
     allowed |= set(re.findall(r"\d{4}", quoted))
     decades = {year[:3] + "0" for year in allowed}
     wrong = [
@@ -136,10 +138,7 @@ def _check_makers(
         " ".join(
             [
                 known_text,
-                *(
-                    f"{item.creator} {item.creator_zh} {item.title} {item.title_zh} {item.pitch} {item.pitch_zh} {item.country}"
-                    for item in subjects
-                ),
+                *(f"{_told(item)} {item.country}" for item in subjects),
             ]
         )
     )
@@ -156,10 +155,7 @@ def _check_makers(
 
 def _has_unknown_number(text: str, items: Sequence[Item], known_text: str) -> bool:
     """Whether a number of two digits or more stands in no fact of the items nor in what the visitor said ("192 days")."""
-    facts = " ".join(
-        f"{item.title} {item.title_zh} {item.creator} {item.creator_zh} {item.pitch} {item.pitch_zh} {item.year} {' '.join(map(str, item.attributes.values()))}"
-        for item in items
-    )
+    facts = " ".join(f"{_told(item)} {item.year} {' '.join(map(str, item.attributes.values()))}" for item in items)
     known = set(_NUMBER.findall(f"{facts} {known_text}"))
     known |= {
         str(round(float(value) * 60))
@@ -169,6 +165,12 @@ def _has_unknown_number(text: str, items: Sequence[Item], known_text: str) -> bo
     decades = {f"{item.year // 10 * 10}" for item in items if item.year}
     outside = _BOLD.sub("", text)
     return any(len(number) > 1 and number not in known | decades for number in _NUMBER.findall(outside))
+
+
+def _told(item: Item) -> str:
+    """Everything that is told of an item in words, in both languages."""
+    pitches = (*item.pitches_in("en"), *item.pitches_in("zh"))
+    return " ".join([item.title, item.title_zh, item.creator, item.creator_zh, *pitches])
 
 
 def _is_quoted(pitch: str, text: str) -> bool:

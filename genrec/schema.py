@@ -30,6 +30,8 @@ class Item:
     pitch_zh: str = ""
     popularity: float = 3.0  # 1 (few know it) … 5 (nearly everybody does)
     attributes: Mapping[str, Attribute] = field(default_factory=dict, hash=False)
+    other_pitch: str = ""  # the same item told another way
+    other_pitch_zh: str = ""
 
     def title_in(self, language: Language) -> str:
         return (self.title_zh or self.title) if language == "zh" else (self.title or self.title_zh)
@@ -37,9 +39,15 @@ class Item:
     def creator_in(self, language: Language) -> str:
         return (self.creator_zh or self.creator) if language == "zh" else (self.creator or self.creator_zh)
 
-    def pitch_in(self, language: Language) -> str:
-        """The one-line pitch, or "" when there is none in this language (never the other language's text)."""
-        return self.pitch_zh if language == "zh" else self.pitch
+    def pitches_in(self, language: Language) -> tuple[str, ...]:
+        """The one-line pitches there are in this language (never the other language's text)."""
+        both = (self.pitch_zh, self.other_pitch_zh) if language == "zh" else (self.pitch, self.other_pitch)
+        return tuple(pitch for pitch in both if pitch)
+
+    def pitch_in(self, language: Language, telling: int = 0) -> str:
+        """One of the pitches, by number as often as there are any; "" when there is none."""
+        pitches = self.pitches_in(language)
+        return pitches[telling % len(pitches)] if pitches else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +104,7 @@ class Candidate:
     score: float
     parts: Mapping[str, float] = field(default_factory=dict)
     fits: tuple[str, ...] = ()
+    telling: int = 0  # which of the item's pitches this reply is given
 
 
 @dataclass(frozen=True, slots=True)

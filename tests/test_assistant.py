@@ -91,6 +91,37 @@ def test_what_was_shown_does_not_come_again_and_seen_it_is_understood(make_assis
     assert shown <= set(second.conversation.profile.seen)
 
 
+@pytest.mark.parametrize(
+    ("message", "tone", "number"),
+    [
+        ("quiet films about the sea", "warm", "two picks"),
+        ("quiet films about the sea", "brief", "one pick"),
+        ("just one quiet film about the sea", "warm", "one pick"),
+        ("3 films about the sea please", "brief", "three picks"),
+        ("给我三个关于大海的电影", "warm", "荐三样"),
+    ],
+)
+def test_the_model_is_asked_for_as_many_picks_as_the_visitor_wants(make_assistant, scripted, message, tone, number):
+    reply = last(make_assistant(scripted(["Fine."])), message, tone=tone)
+    assert f"{number}{'。' if number[0] == '荐' else '.'}\n" in reply.messages[0]["content"]
+
+
+def test_a_question_about_what_was_shown_asks_for_no_picks(make_assistant, scripted):
+    assistant = make_assistant(scripted(["Try **Alien**.", "Fine."]))
+    first = last(assistant, "space horror films")
+    reply = last(assistant, "tell me more about Alien", first.conversation)
+    assert "pick" not in reply.messages[0]["content"].split("\n\n", 1)[1].splitlines()[0]
+
+
+def test_a_seed_tells_an_item_one_way_and_another_seed_may_tell_it_another(make_assistant, scripted):
+    assistant = make_assistant(scripted(["Fine."]))
+    replies = [
+        list(assistant.reply(Conversation(), "films about the sea", Sampling(seed=seed)))[-1] for seed in (1, 1, 2)
+    ]
+    tellings = [[candidate.telling for candidate in reply.candidates] for reply in replies]
+    assert tellings[0] == tellings[1] != tellings[2] and set(tellings[0]) == {0, 1}
+
+
 def test_tell_me_more_puts_the_item_on_the_table_first(make_assistant, scripted):
     assistant = make_assistant(scripted(["Take **Arrival**.", "More of it."]))
     first = last(assistant, "slow science fiction films")

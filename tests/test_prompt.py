@@ -210,3 +210,28 @@ def test_the_length_of_every_kind_is_said_in_words(vocabulary, kind, attributes,
     assert english in candidate_line(candidate, "en", vocabulary).split(" | ")
     assert chinese in candidate_line(candidate, "zh", vocabulary).split(" | ")
     assert candidate_line(Candidate(Item("x", kind, "T"), 1.0), "en", vocabulary) == f"**T** | {kind}"
+
+
+@pytest.mark.parametrize(
+    ("language", "num_picks", "line"),
+    [
+        ("en", 0, "Answer in English, warm."),
+        ("en", 1, "Answer in English, warm, one pick."),
+        ("en", 3, "Answer in English, warm, three picks."),
+        ("zh", 2, "用中文回答，亲切，荐两样。"),
+    ],
+)
+def test_the_facts_say_how_many_titles_the_reply_names(vocabulary, language, num_picks, line):
+    facts = facts_text(language, Profile(), SHELF[:3], vocabulary, num_picks=num_picks)
+    assert facts.splitlines()[0] == line
+
+
+def test_no_more_picks_are_asked_for_than_there_are_candidates(vocabulary):
+    assert facts_text("en", Profile(), SHELF[:1], vocabulary, num_picks=3).splitlines()[0].endswith("one pick.")
+
+
+def test_a_candidate_is_told_in_the_words_of_its_telling(vocabulary):
+    item = Item("x", "film", "T", pitch="first words", pitch_zh="一", other_pitch="other words")
+    lines = [candidate_line(Candidate(item, 1.0, telling=telling), "en", vocabulary) for telling in (0, 1, 2)]
+    assert [line.split(" | ")[-1] for line in lines] == ["first words", "other words", "first words"]
+    assert candidate_line(Candidate(item, 1.0, telling=1), "zh", vocabulary).endswith("| 一")
