@@ -1,6 +1,8 @@
 """How well a writer keeps to what it is given: titles, years, makers, fit, language, whole sentences; and how varied it is.
 
-Prompts are composed by the training corpus over items that training never saw. The raw text is judged, before the gate corrects anything.
+Two measures. `raw`: prompts composed by the training corpus over items and message frames that training never saw; the text is judged as the
+model writes it, with nothing held to the shelf and no gate. `served`: dialogues through the whole flow, opened by held-out messages; the
+visitor then turns the first pick down, and in another turn asks for more about it.
 """
 
 from __future__ import annotations
@@ -9,25 +11,31 @@ import argparse
 import itertools
 import json
 import math
+import random
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
-from genrec.catalogue import read_catalogue
+from tqdm import tqdm
+
+from genrec.assistant import Assistant
 from genrec.engines.local import LocalEngine
+from genrec.errors import SettingsError
 from genrec.grounding import ground
-from genrec.load import set_threads
-from genrec.schema import Sampling
-from genrec.settings import ASSETS
+from genrec.load import load_assistant, set_threads
+from genrec.schema import Conversation, Language, Reply, Sampling
+from genrec.settings import Settings
 from genrec.text import has_cjk, plain, sentences, words
 from genrec.train.corpus import Corpus, Dialogue
-from genrec.vocabulary import Vocabulary
 
-_FRAMES = Path(__file__).resolve().parent.parent / "train" / "frames"
 _WITH_ITEMS = ("recommend", "more", "reject", "refine", "mix", "mood", "occasion")
-_ENDS = tuple('.!?。！？…）)”"')
+_DIVERSE = Sampling(temperature=0.8, top_p=0.9)  # what diversity is measured at
+_LANGUAGES: tuple[Language, ...] = ("en", "zh")
+_BOLD = re.compile(r"\*\*(.+?)\*\*")
+Figure = float | dict[str, Any]  # a number, or a share with its interval and how many it is of
+_ENDS = tuple('.!?。！？…；）)”"')
 
 
 def judge(dialogue: Dialogue, reply: str) -> Counter[str]:
@@ -38,7 +46,7 @@ def judge(dialogue: Dialogue, reply: str) -> Counter[str]:
     counts: Counter[str] = Counter()
     about: Sequence = ()
     for sentence in sentences([reply]):
-        named = re.findall(r"\*\*(.+?)\*\*", sentence)
+        named = _BOLD.findall(sentence)
         counts["titles_of"] += len(named)
         counts["titles"] += sum(title in titles for title in named)
         checked = ground(sentence, shelf, lambda title: (), language=dialogue.language, known_text=message, about=about)
@@ -48,14 +56,14 @@ def judge(dialogue: Dialogue, reply: str) -> Counter[str]:
             counts["facts_of"] += 1
             unmarked = re.sub(r"\*\*.+?\*\*(?: \(not in the catalogue\)|（不在目录中）)?", "**", checked.text)
             counts["facts"] += not checked.is_false and unmarked == re.sub(r"\*\*.+?\*\*", "**", sentence)
-        counts["sentences_of"] += 1
+        counts["whole_sentences_of"] += 1
         counts["whole_sentences"] += is_whole(sentence)
     fitting = {candidate.item.title_in(dialogue.language) for candidate in dialogue.candidates if candidate.fits}
     if fitting:
         counts["fit_of"] += 1
         counts["fit"] += any(f"**{title}**" in reply for title in fitting)
     counts["language_of"] += 1
-    counts["language"] += has_cjk(re.sub(r"\*\*.+?\*\*", "", reply)) == (dialogue.language == "zh")
+    counts["language"] += has_cjk(_BOLD.sub("", reply)) == (dialogue.language == "zh")
     counts["named_of"] += 1
     counts["named"] += any(f"**{title}**" in reply for title in titles)
     return counts
@@ -108,37 +116,100 @@ def interval(right: int, total: int) -> tuple[float, float]:
     return centre - spread, centre + spread
 
 
-def evaluate(
+def evaluate_raw(
     engine: LocalEngine, corpus: Corpus, *, num_prompts: int, seed: int, sampling: Sampling
-) -> dict[str, object]:
-    """All figures, by language and together, with their intervals."""
-    from tqdm import tqdm
-
-    figures: dict[str, object] = {}
-    replies: dict[str, list[str]] = {}
-    for language in ("en", "zh"):
+) -> dict[str, Figure]:
+    """Figures of what the model writes on composed prompts, by language."""
+    figures: dict[str, Figure] = {}
+    for language in _LANGUAGES:
         source = (one for one in corpus.dialogues(seed, languages=(language,)) if one.intent in _WITH_ITEMS)
         counts: Counter[str] = Counter()
         for number, dialogue in enumerate(
-            tqdm(itertools.islice(source, num_prompts // 2), total=num_prompts // 2, desc=language)
+            tqdm(itertools.islice(source, num_prompts // 2), total=num_prompts // 2, desc=f"raw {language}")
         ):
             reply = "".join(engine.stream(dialogue.messages, replace(sampling, seed=seed + number)))
-            replies.setdefault(language, []).append(reply)
             counts += judge(dialogue, reply)
-        for name in ("titles", "facts", "fit", "language", "named", "whole_sentences"):
-            total = counts["sentences_of" if name == "whole_sentences" else f"{name}_of"]
-            low, high = interval(counts[name], total)
-            figures[f"{name}_{language}"] = {
-                "share": round(counts[name] / max(1, total), 4),
+        figures |= _shares(counts, f"raw_{{}}_{language}")
+        source = (one for one in corpus.dialogues(seed + 1, languages=(language,)) if one.intent in _WITH_ITEMS)
+        different = itertools.islice(source, min(100, num_prompts))
+        figures[f"distinct_2_{language}"] = distinct_2(
+            "".join(engine.stream(one.messages, replace(_DIVERSE, seed=seed + number)))
+            for number, one in enumerate(tqdm(different, total=min(100, num_prompts), desc=f"diversity {language}"))
+        )
+    return figures
+
+
+def evaluate_served(
+    assistant: Assistant, corpus: Corpus, *, num_dialogues: int, seed: int, sampling: Sampling
+) -> dict[str, Figure]:
+    """Figures of dialogues through the whole flow, half in each language, and how alike 20 replies to one message are."""
+    figures: dict[str, Figure] = {}
+    for language in _LANGUAGES:
+        rng = random.Random(seed)
+        counts: Counter[str] = Counter()
+        for number in tqdm(range(num_dialogues // 2), desc=f"served {language}"):
+            wanted = rng.choice(corpus.items)
+
+            drawn = replace(sampling, seed=seed + number)
+            first = _last(assistant, Conversation(), corpus.asks("recommend", wanted, language, rng), drawn, language)
+            counts += judge_served(first, language)
+            counts["answered_of"] += 1
+            if not first.items:
+                continue
+            counts["answered"] += 1
+            rejected = first.items[0]
+            message = corpus.asks("reject", rejected, language, rng)
+            other = _last(assistant, first.conversation, message, drawn, language)
+            counts += judge_served(other, language)
+            counts["never_again_of"] += 1
+            counts["never_again"] += rejected not in other.items
+            message = corpus.asks("about", rejected, language, rng)
+            more = _last(assistant, first.conversation, message, drawn, language)
+            counts += judge_served(more, language)
+            counts["more_about_it_of"] += 1
+            counts["more_about_it"] += more.items == (rejected,)
+        figures |= _shares(counts, f"served_{{}}_{language}")
+        message = corpus.asks("recommend", rng.choice(corpus.items), language, rng)
+        figures[f"self_bleu_4_{language}"] = self_bleu_4(
+            [
+                _last(assistant, Conversation(), message, replace(_DIVERSE, seed=number), language).text
+                for number in range(20)
+            ]
+        )
+    return figures
+
+
+def _last(assistant: Assistant, before: Conversation, message: str, sampling: Sampling, language: Language) -> Reply:
+    """The finished reply to a message."""
+    *_, reply = assistant.reply(before, message, sampling, language=language)
+    return reply
+
+
+def judge_served(reply: Reply, language: str) -> Counter[str]:
+    """What one reply of the whole flow got right, as `judge` counts it."""
+    counts: Counter[str] = Counter()
+    counts["titles_of"] += len(reply.mentions)
+    counts["titles"] += sum(mention.is_matched for mention in reply.mentions)
+    counts["whole_sentences_of"] += len(reply.sentences)
+    counts["whole_sentences"] += sum(is_whole(sentence.text) for sentence in reply.sentences)
+    if reply.text:
+        counts["language_of"] += 1
+        counts["language"] += has_cjk(_BOLD.sub("", reply.text)) == (language == "zh")
+    return counts
+
+
+def _shares(counts: Counter[str], name: str) -> dict[str, Figure]:
+    """Each pair of counts as a share with its interval, under `name` with the count's own name put in."""
+    figures: dict[str, Figure] = {}
+    for key in sorted(counts):
+        if key.endswith("_of"):
+            right, total = counts[key.removesuffix("_of")], counts[key]
+            low, high = interval(right, total)
+            figures[name.format(key.removesuffix("_of"))] = {
+                "share": round(right / max(1, total), 4),
                 "of": total,
                 "interval": [round(low, 4), round(high, 4)],
             }
-        figures[f"distinct_2_{language}"] = round(distinct_2(replies[language][:100]), 3)
-        prompt = next(
-            one for one in corpus.dialogues(seed + 1, languages=(language,)) if one.intent == "recommend"
-        ).messages
-        again = ["".join(engine.stream(prompt, replace(sampling, seed=number))) for number in range(20)]
-        figures[f"self_bleu_4_{language}"] = round(self_bleu_4(again), 3)
     return figures
 
 
@@ -146,32 +217,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--prompts", type=int, default=300, help="held-out prompts, half in each language (default: %(default)s)"
     )
+    parser.add_argument(
+        "--dialogues",
+        type=int,
+        default=200,
+        help="through the whole flow, half in each language (default: %(default)s)",
+    )
     parser.add_argument("--seed", type=int, default=11)
     parser.add_argument("--temperature", type=float, default=0.7)
     parser.add_argument("--top-p", type=float, default=0.9)
-    parser.add_argument("--model", default=str(ASSETS / "models" / "writer"), help="folder of the writer")
+    parser.add_argument("--model", default="bundled", help="the bundled writer or another model's folder")
     parser.add_argument("--json", action="store_true")
 
 
 def run(args: argparse.Namespace) -> int:
     set_threads(0)
-    data = ASSETS / "catalogue"
-    corpus = Corpus(read_catalogue(data), Vocabulary.load(data / "vocabulary.json"), _FRAMES, held_out=True)
-    engine = LocalEngine.load(args.model)
-    figures = evaluate(
-        engine,
-        corpus,
-        num_prompts=args.prompts,
-        seed=args.seed,
-        sampling=Sampling(temperature=args.temperature, top_p=args.top_p),
-    )
+    assistant = load_assistant(Settings(model=args.model, database=":memory:"))
+    if not isinstance(assistant.engine, LocalEngine):
+        raise SettingsError("evaluate writer needs a model of this machine.")
+    corpus = Corpus(assistant.catalogue, assistant.vocabulary, held_out=True)
+    sampling = Sampling(temperature=args.temperature, top_p=args.top_p)
+    figures = evaluate_raw(assistant.engine, corpus, num_prompts=args.prompts, seed=args.seed, sampling=sampling)
+    figures |= evaluate_served(assistant, corpus, num_dialogues=args.dialogues, seed=args.seed, sampling=sampling)
     if args.json:
         print(json.dumps(figures, ensure_ascii=False))
         return 0
     for name, figure in figures.items():
         if isinstance(figure, dict):
             low, high = figure["interval"]
-            print(f"{name:22} {figure['share']:.3f}  [{low:.3f}, {high:.3f}]  of {figure['of']}")
+            print(f"{name:26} {figure['share']:.3f}  [{low:.3f}, {high:.3f}]  of {figure['of']}")
         else:
-            print(f"{name:22} {figure:.3f}")
+            print(f"{name:26} {figure:.3f}")
     return 0

@@ -19,22 +19,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from genrec.catalogue import Catalogue
+from genrec.catalogue import Catalogue, read_catalogue
+from genrec.interests import asked_number
 from genrec.prompt import NUM_CANDIDATES, TONES, build_messages, length
 from genrec.schema import KINDS, Candidate, Interest, Item, Language, Profile, Turn
 from genrec.text import second_person
 from genrec.vocabulary import Vocabulary
 
+_FRAMES = Path(__file__).with_name("frames")  # the hand-written sentences, one file a language
 _OPEN, _CLOSE = "\ue000", "\ue001"  # around copied facts while a reply is composed; private use, never in real text
 _INTENTS = {
     "recommend": 46, "more": 7, "reject": 8, "refine": 7, "nofit": 5, "mix": 4, "mood": 5, "occasion": 4, "compare": 3, "why": 3,
     "about": 7, "maker": 3, "greeting": 1.5, "thanks": 1, "offtopic": 1, "unclear": 1.5, "insult": 1,
 }  # fmt: skip
 _ABOUT_ONE_ITEM = ("compare", "why", "about", "maker")
-_SHARE_OF_RARE = dict.fromkeys(
-    ("compare", "why", "about", "maker", "greeting", "thanks", "offtopic", "unclear", "insult", "nofit", "mix"), 0.5
-)
 _NO_ITEMS = ("greeting", "thanks", "offtopic", "unclear", "insult")
+_CHOICES = tuple(intent for intent in _INTENTS if intent not in (*_ABOUT_ONE_ITEM, *_NO_ITEMS))
 _FOLLOW_UPS = ("more", "reject", "refine", "compare", "why", "about", "maker", "thanks")
 _PLURALS = {
     "film": ("films", "movies"), "series": ("series", "shows"), "book": ("books", "novels"), "album": ("albums", "records", "music"),
@@ -105,16 +105,41 @@ class Dialogue:
 
 
 @dataclass(frozen=True)
+class _Scene:
+    """What stays the same over exchanges that share a system text."""
+
+    language: Language
+    intent: str
+    tone: str
+    candidates: tuple[Candidate, ...]  # in rank order
+    wishes: tuple[str, ...]
+    dislike: str
+    kind: str  # of the first item on the shelf
+    num_picks: int  # titles the reply names; 0 where the visitor asks for no choice
+    is_simple: bool
+
+
+@dataclass(frozen=True)
 class _Frames:
     """Frames of one language by (intent, part); `kinds` is None for "any"."""
 
     by_part: dict[tuple[str, str], list[tuple[frozenset[str] | None, str, str]]] = field(default_factory=dict)
 
     def pick(
-        self, rng: random.Random, intent: str, part: str, tone: str, slots: dict[str, str], kinds: Sequence[str]
+        self,
+        rng: random.Random,
+        intent: str,
+        part: str,
+        tone: str,
+        slots: dict[str, str],
+        kinds: Sequence[str],
+        num_titles: int = 0,
     ) -> str:
-        """A random frame that suits the kinds and tone and whose slots are all there; "" when there is none."""
+        """A random frame that suits the kinds and tone and whose slots are all there; with `num_titles`, one that names so many
+        items. "" when there is none."""
         rows = self.by_part.get((intent, part), [])
+        if num_titles:
+            rows = [row for row in rows if len(set(re.findall(r"\{title\d?\}", row[2]))) == num_titles]
         for is_tone_free in (False, True):
             fitting = [
                 text for only, its_tone, text in rows
@@ -135,24 +160,16 @@ def is_held_out(key: str) -> bool:
 class Corpus:
     """Dialogues from a catalogue, its vocabulary and the hand-written frames."""
 
-    def __init__(
-        self,
-        catalogue: Catalogue,
-        vocabulary: Vocabulary,
-        frames: Path,
-        *,
-        held_out: bool = False,
-        frame_share: float = 1.0,
-    ):
+    def __init__(self, catalogue: Catalogue, vocabulary: Vocabulary, *, held_out: bool = False):
         self.vocabulary = vocabulary
+        self.num_items = len(catalogue.items)
         self.held_out = held_out
         training = [item for item in catalogue.items if not is_held_out(item.id)]
         self.items = [item for item in catalogue.items if is_held_out(item.id)] if held_out else training
         self._by_kind = {kind: [item for item in self.items if item.kind == kind] for kind in KINDS}
         self._sources = {kind: [item for item in training if item.kind == kind] for kind in KINDS}
         self._frames = {
-            language: _read_frames(frames / f"{language}.jsonl", frame_share, held_out=held_out)
-            for language in ("en", "zh")
+            language: _read_frames(_FRAMES / f"{language}.jsonl", held_out=held_out) for language in ("en", "zh")
         }
         self._words = sorted(
             {word for item in training for word in re.findall(r"[A-Za-z][a-z]{2,}", item.title + " " + item.pitch)}
@@ -177,6 +194,11 @@ class Corpus:
         )
         self._countries = sorted({item.country for item in training if item.country})
 
+    @classmethod
+    def read(cls, folder: Path, *, held_out: bool = False) -> Corpus:
+        """The corpus of a catalogue's folder."""
+        return cls(read_catalogue(folder), Vocabulary.load(folder / "vocabulary.json"), held_out=held_out)
+
     def dialogues(
         self,
         seed: int,
@@ -184,25 +206,37 @@ class Corpus:
         max_candidates: int = NUM_CANDIDATES,
         languages: Sequence[Language] = ("en", "zh"),
         is_simple: bool = False,
+        num_exchanges: int = 1,
     ) -> Iterator[Dialogue]:
-        """Dialogues without end; equal seeds give equal dialogues. Simple ones are short and without history, to begin with."""
+        """Dialogues without end; equal seeds give equal dialogues. Simple ones are short and without history, to begin with.
+
+        Up to `num_exchanges` neighbours have the same system text, so that training reads it once for all of them.
+        """
         rng = random.Random(seed)
         while True:
-            dialogue = self._dialogue(rng, rng.choice(list(languages)), max_candidates, is_simple)
-            if dialogue is not None:
-                yield dialogue
+            scene = self._scene(rng, rng.choice(list(languages)), max_candidates, is_simple)
+            for _ in range(num_exchanges):
+                dialogue = self._exchange(rng, scene)
+                if dialogue is not None:
+                    yield dialogue
 
-    # One dialogue
+    def asks(self, intent: str, item: Item, language: Language, rng: random.Random) -> str:
+        """A visitor's message of an intent about an item: his first wish for something like it, or a word on its having been shown."""
+        title = f"{_OPEN}{item.title_in(language)}{_CLOSE}"
+        visitor = self._visitor_slots(rng, [self._phrase(rng, item, language)], "", item.kind, language)
+        if intent != "recommend":
+            visitor |= {"ref": title, "title": title}
+        return self._message(rng, language, intent, "any", visitor, [item.kind])
 
-    def _dialogue(
-        self, rng: random.Random, language: Language, max_candidates: int, is_simple: bool
-    ) -> Dialogue | None:
+    # One scene, and exchanges in it
+
+    def _scene(self, rng: random.Random, language: Language, max_candidates: int, is_simple: bool) -> _Scene:
+        """What the visitor wants and what lies on the shelf: all that the system text says."""
         intent = (
             rng.choice(("recommend", "recommend", "about", "maker", "why"))
             if is_simple
             else rng.choices(list(_INTENTS), weights=list(_INTENTS.values()))[0]
         )
-        tone = rng.choice(list(TONES))
         num_items = rng.randint(1, max_candidates) if rng.random() < 0.5 else max_candidates
         if intent == "compare":
             num_items = max(2, num_items)
@@ -212,25 +246,33 @@ class Corpus:
         is_plain = (
             intent in _NO_ITEMS or intent in ("nofit", *_ABOUT_ONE_ITEM) and rng.random() < 0.5 or rng.random() < 0.12
         )
-        candidates, interests = self._fit(rng, shelf, language, intent, is_plain)
-        dislike = self._phrase(rng, rng.choice(self.items), language) if rng.random() < 0.15 else ""
-        wishes = [Interest(text) for text in interests]
-        profile = Profile(tuple(wishes) + ((Interest(dislike, is_like=False),) if dislike else ()))
-        visitor = self._visitor_slots(rng, interests, dislike, shelf[0].kind, language)
+        candidates, wishes = self._fit(rng, shelf, language, intent, is_plain)
+        tone = rng.choice(list(TONES))
+        num_picks = min(len(candidates), rng.choice((1, 1, 2) if tone == "brief" else (1, 2, 2, 2, 3)))
+        return _Scene(
+            language,
+            intent,
+            tone,
+            tuple(candidates),
+            tuple(wishes),
+            dislike=self._phrase(rng, rng.choice(self.items), language) if rng.random() < 0.15 else "",
+            kind=shelf[0].kind,
+            num_picks=num_picks if intent in _CHOICES else 0,
+            is_simple=is_simple,
+        )
 
+    def _exchange(self, rng: random.Random, scene: _Scene) -> Dialogue | None:
+        """A visitor's message in a scene, with or without earlier turns, and the reply; None when no frames suit it."""
+        language, intent, tone, candidates = scene.language, scene.intent, scene.tone, list(scene.candidates)
+        visitor = self._visitor_slots(rng, scene.wishes, scene.dislike, scene.kind, language)
         turns: list[Turn] = []
         rejected: tuple[Item, ...] = ()
-        has_history = (
-            not is_simple
-            and intent in _FOLLOW_UPS
-            and rng.random() < 0.85
-            or not is_simple
-            and intent == "recommend"
-            and rng.random() < 0.1
+        has_history = not scene.is_simple and (
+            intent in _FOLLOW_UPS and rng.random() < 0.85 or intent == "recommend" and rng.random() < 0.1
         )
         if intent in ("more", "reject", "refine") or has_history:
             earlier = self._earlier(
-                rng, shelf[0].kind, language, tone, candidates if intent in (*_ABOUT_ONE_ITEM, "thanks") else None
+                rng, scene.kind, language, tone, candidates if intent in (*_ABOUT_ONE_ITEM, "thanks") else None
             )
             if has_history and earlier:
                 turns = earlier[0]
@@ -239,27 +281,28 @@ class Corpus:
             if intent == "reject":
                 rejected = (reference,)
         if intent in _ABOUT_ONE_ITEM:
-            visitor["ref"] = visitor["title"] = f"{_OPEN}{shelf[0].title_in(language)}{_CLOSE}"
-            if len(shelf) > 1:
-                visitor["title2"] = f"{_OPEN}{shelf[1].title_in(language)}{_CLOSE}"
+            visitor["ref"] = visitor["title"] = f"{_OPEN}{candidates[0].item.title_in(language)}{_CLOSE}"
+            if len(candidates) > 1:
+                visitor["title2"] = f"{_OPEN}{candidates[1].item.title_in(language)}{_CLOSE}"
 
-        message = self._message(rng, language, intent, tone, visitor, [shelf[0].kind])
-        reply = self._reply(rng, language, intent, tone, candidates, visitor)
-        if not message or not reply:
+        message = self._message(rng, language, intent, tone, visitor, [scene.kind])
+        reply = self._reply(rng, language, intent, tone, candidates, visitor, scene.num_picks)
+        if not message or not reply or asked_number(message) not in (0, scene.num_picks):
             return None
         text, copied = _unmark(reply)
-        note = _NO_FIT[language].format(interests[-1] if interests else message) if intent == "nofit" else ""
+        wishes = tuple(Interest(wish) for wish in scene.wishes)
         messages = build_messages(
             language=language,
-            profile=profile,
+            profile=Profile(wishes + ((Interest(scene.dislike, is_like=False),) if scene.dislike else ())),
             candidates=candidates,
             turns=turns,
             message=message,
             vocabulary=self.vocabulary,
             tone=tone,
-            note=note,
+            num_picks=scene.num_picks,
+            note=_NO_FIT[language].format(scene.wishes[-1]) if intent == "nofit" and scene.wishes else "",
         )
-        return Dialogue(messages, text, copied, language, intent, tuple(candidates), tuple(interests), rejected)
+        return Dialogue(messages, text, copied, language, intent, scene.candidates, scene.wishes, rejected)
 
     def _shelf(self, rng: random.Random, num_items: int) -> list[Item]:
         """Different items, of one kind or of several, real and invented."""
@@ -280,6 +323,8 @@ class Corpus:
         """Candidates in rank order with the wishes they answer, and the visitor's wishes. Plain: wishes that nothing answers."""
         if intent in _NO_ITEMS:
             return [Candidate(item, 1.0) for item in shelf] if rng.random() < 0.3 else [], []
+        if intent == "recommend" and rng.random() < 0.08:  # only conditions, or nothing that could be understood
+            return [Candidate(item, 1.0 - rank / 10) for rank, item in enumerate(shelf)], []
         if intent == "refine":
             wishes = [rng.choice(_REFINEMENTS[language])]
         elif is_plain:
@@ -296,11 +341,11 @@ class Corpus:
                 fits = (wishes[0],) if rank == 0 else (wishes[rank % len(wishes)],) if rng.random() < 0.7 else ()
                 if len(wishes) > 1 and rng.random() < 0.15:
                     fits = tuple(wishes)
-            candidates.append(Candidate(item, 1.0 - rank / 10, fits=fits))
+            candidates.append(Candidate(item, 1.0 - rank / 10, fits=fits, telling=rng.randrange(2)))
         return candidates, wishes
 
     def _visitor_slots(
-        self, rng: random.Random, interests: list[str], dislike: str, kind: str, language: Language
+        self, rng: random.Random, interests: Sequence[str], dislike: str, kind: str, language: Language
     ) -> dict[str, str]:
         slots = {"occasion": rng.choice(_OCCASIONS[language]), "feeling": rng.choice(_FEELINGS[language])}
         slots = {name: f"{_OPEN}{text}{_CLOSE}" for name, text in slots.items()}
@@ -343,7 +388,8 @@ class Corpus:
             return None
         visitor = self._visitor_slots(rng, interests, "", kind, language)
         message = self._message(rng, language, "recommend", tone, visitor, [candidates[0].item.kind])
-        reply = self._reply(rng, language, "recommend", tone, candidates, visitor)
+        num_picks = min(len(candidates), rng.choice((1, 2, 2)))
+        reply = self._reply(rng, language, "recommend", tone, candidates, visitor, num_picks)
         if not message or not reply:
             return None
         return [Turn("user", message), Turn("assistant", _unmark(reply)[0])], candidates[0].item
@@ -358,32 +404,37 @@ class Corpus:
         tone: str,
         candidates: list[Candidate],
         visitor: dict[str, str],
+        num_picks: int,
     ) -> str:
         frames = self._frames[language]
         if intent in _NO_ITEMS:
             return frames.pick(rng, intent, "whole", tone, {}, [])
-        slots = {
+        said = {
             name: text if name == "ref" else second_person(text)
             for name, text in visitor.items()
             if name not in ("kind", "kinds")
         }
-        chosen = self._choose(rng, candidates, tone)
+        chosen = _choose(candidates, num_picks or NUM_CANDIDATES)
+        slots = dict(said)
         for number, candidate in enumerate(chosen, start=1):
             slots |= self._item_slots(rng, candidate, language, "" if number == 1 else str(number))
         if intent == "nofit":
             slots.pop("match", None)
         kinds = [candidate.item.kind for candidate in chosen]
-        whole = frames.pick(rng, intent, "whole", tone, slots, kinds)
+        whole = frames.pick(rng, intent, "whole", tone, slots, kinds, num_picks)
         if intent in _ABOUT_ONE_ITEM or whole and rng.random() < 0.3:
             return _fill(whole, slots, language)
         parts = []
         if rng.random() < 0.75 or intent not in ("recommend",):
-            opener = frames.pick(rng, intent if intent != "compare" else "recommend", "opener", tone, slots, kinds[:1])
+            opener = frames.pick(rng, intent, "opener", tone, slots, kinds[:1])
             parts.append(_fill(opener, slots, language))
         for number, candidate in enumerate(chosen):
-            own = slots | self._item_slots(rng, candidate, language, "")
-            part = "pick" if number == 0 else "next"
-            sentence = frames.pick(rng, "recommend", part, tone, own, [candidate.item.kind])
+            own = said | self._item_slots(
+                rng, candidate, language, ""
+            )  # no fact of one item may stand in for another's
+            if intent == "nofit":
+                own.pop("match", None)
+            sentence = frames.pick(rng, "recommend", "next" if number else "pick", tone, own, [candidate.item.kind])
             if not sentence:
                 return ""
             parts.append(_fill(sentence, own, language))
@@ -394,20 +445,9 @@ class Corpus:
             parts.append(_fill(frames.pick(rng, "recommend", "closer", tone, slots, kinds[:1]), slots, language))
         return ("" if language == "zh" else " ").join(part for part in parts if part)
 
-    @staticmethod
-    def _choose(rng: random.Random, candidates: list[Candidate], tone: str) -> list[Candidate]:
-        """The candidates the reply names, in rank order: those that answer a wish before those that don't."""
-        fitting = [candidate for candidate in candidates if candidate.fits] or candidates
-        num_named = rng.choice((1, 2)) if tone == "brief" else rng.choice((1, 2, 2, 2, 3, 3))
-        return (
-            fitting[:num_named]
-            if len(fitting) >= num_named
-            else (fitting + [one for one in candidates if one not in fitting])[:num_named]
-        )
-
     def _item_slots(self, rng: random.Random, candidate: Candidate, language: Language, suffix: str) -> dict[str, str]:
         item, say = candidate.item, self.vocabulary.translate
-        pitch = item.pitch_in(language)
+        pitch = item.pitch_in(language, candidate.telling)
         tags = [say(tag, language) for tag in item.tags[:5]]
         rng.shuffle(tags)
         facts = {
@@ -418,7 +458,7 @@ class Corpus:
             "pitch": pitch,
             "Pitch": pitch[:1].upper() + pitch[1:],
             "tag": tags[0] if tags else "",
-            "tag2": tags[1] if len(tags) > 1 else "",
+            "other_tag": tags[1] if len(tags) > 1 else "",
             "mood": say(rng.choice(item.moods[:2]), language) if item.moods else "",
             "length": length(item, language),
             "match": second_person(rng.choice(candidate.fits)) if candidate.fits else "",
@@ -430,8 +470,18 @@ class Corpus:
     # Wishes and invented items
 
     def _phrase(self, rng: random.Random, item: Item, language: Language) -> str:
-        """A wish that this item answers, as a noun phrase such as a visitor would use."""
+        """A wish that this item answers, as a noun phrase such as a visitor would use; one in five is any run of words, since real
+        visitors say anything, and the writer must be able to repeat it."""
         say = self.vocabulary.translate
+        if rng.random() < 0.2:
+            other = rng.choice(self._sources[item.kind])
+            if language == "zh":
+                run = re.sub(r"[^\u3400-\u9fffA-Za-z0-9]", "", other.pitch_zh)
+                start = rng.randrange(max(1, len(run) - 2))
+                return run[start : start + rng.randint(2, 10)] or say(other.tags[0], language)
+            told = other.pitch.split()
+            start = rng.randrange(max(1, len(told) - 1))
+            return " ".join(told[start : start + rng.randint(1, 6)]).strip(",.;:") or say(other.tags[0], language)
         tags = [say(tag, language) for tag in item.tags] or [
             rng.choice(self._words) if language == "en" else rng.choice(self._han_runs)
         ]
@@ -478,6 +528,8 @@ class Corpus:
                 r"(?<=\w) (?=and |while |as |until |where |with |but |in |from |before |after |that )",
             ),
             pitch_zh=_splice(rng, other.pitch_zh, third.pitch_zh, "(?=，)"),
+            other_pitch="",
+            other_pitch_zh="",
             attributes={key: _other_number(rng, value) for key, value in model.attributes.items()},
         )
 
@@ -517,17 +569,18 @@ class Corpus:
         )
 
 
-def _read_frames(path: Path, share: float, *, held_out: bool) -> _Frames:
-    """The frames of a file: of the messages only the held-out ones or all others; of the replies a share, for ever the same."""
+def _choose(candidates: list[Candidate], num_picks: int) -> list[Candidate]:
+    """The candidates the reply names, in rank order: those that answer a wish before those that don't."""
+    fitting = [candidate for candidate in candidates if candidate.fits] or candidates
+    return [*fitting, *(one for one in candidates if one not in fitting)][:num_picks]
+
+
+def _read_frames(path: Path, *, held_out: bool) -> _Frames:
+    """The frames of a file: all replies; of the messages only the held-out ones or all others."""
     frames = _Frames()
     for line in path.read_text("utf-8").splitlines():
         row = json.loads(line)
-        rank = hashlib.sha256(row["text"].encode()).digest()[0] / 256
-        if row["part"] == "message":
-            is_used = is_held_out(row["text"]) == held_out
-        else:
-            is_used = rank < max(share, _SHARE_OF_RARE.get(row["intent"], 0.0))
-        if not is_used:
+        if row["part"] == "message" and is_held_out(row["text"]) != held_out:
             continue
         kinds = None if row["kinds"] == "any" else frozenset(row["kinds"])
         frames.by_part.setdefault((row["intent"], row["part"]), []).append((kinds, row["tone"], row["text"]))
@@ -585,7 +638,7 @@ def _with_gaps(rng: random.Random, item: Item) -> Item:
     if "creator" in changes:
         changes["creator_zh"] = ""
     if "pitch" in changes:
-        changes["pitch_zh"] = ""
+        changes |= {"pitch_zh": "", "other_pitch": "", "other_pitch_zh": ""}
     if rng.random() < 0.3:
         changes["year"] = None
     changes["tags"] = item.tags[: rng.randint(1, len(item.tags))]

@@ -36,14 +36,12 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
 from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification, BertTokenizer
 
-from genrec.catalogue import read_catalogue
 from genrec.errors import AssetError
 from genrec.safety.normalise import normalise
 from genrec.safety.toxicity import LABELS, ToxicityScorer, verdict
 from genrec.settings import ASSETS
 from genrec.text import plain, sentences
 from genrec.train.corpus import Corpus
-from genrec.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
 
@@ -261,9 +259,7 @@ def own_benign_rows(*, num_sentences: int, seed: int, held_out: bool = False) ->
     """Benign rows in the words that the filter will really read: recommendations composed of the catalogue and the
     frames, and the catalogue's pitches and titles. Without them 4 % of such English sentences and 9 % of the Chinese
     were taken for insults. Held-out ones speak of items that training never saw."""
-    folder = ASSETS / "catalogue"
-    catalogue, frames = read_catalogue(folder), Path(__file__).with_name("frames")
-    corpus = Corpus(catalogue, Vocabulary.load(folder / "vocabulary.json"), frames, held_out=held_out)
+    corpus = Corpus.read(ASSETS / "catalogue", held_out=held_out)
     labels: dict[str, float] = dict.fromkeys(LABELS, 0.0)
     rows = []
     for language in ("en", "zh"):
@@ -274,7 +270,7 @@ def own_benign_rows(*, num_sentences: int, seed: int, held_out: bool = False) ->
         )
         texts = list(dict.fromkeys(itertools.islice(own, num_sentences)))
         for item in corpus.items:
-            texts += [item.pitch_in(language), item.title_in(language)]
+            texts += [*item.pitches_in(language), item.title_in(language)]
         rows += [{"text": normalise(text), "lang": language, "source": "genrec", **labels} for text in texts if text]
     return rows
 
