@@ -44,7 +44,9 @@ def test_the_bundled_catalogue_is_large_and_every_row_of_it_is_good(catalogue):
 def test_every_bundled_item_says_what_it_is_in_both_languages(catalogue):
     for item in catalogue.items:
         assert item.title and item.title_zh and item.pitch and item.pitch_zh, item.id
-        assert has_cjk(item.pitch_zh) and not has_cjk(item.pitch), item.id
+        for language, is_chinese in (("en", False), ("zh", True)):
+            pitches = item.pitches_in(language)
+            assert len(set(pitches)) == 2 and all(has_cjk(pitch) == is_chinese for pitch in pitches), item.id
         assert 3 <= len(item.tags) <= 10 and 1 <= len(item.moods) <= 4, item.id
         assert isinstance(item.year, int | None) and (item.year is None or -1000 <= item.year <= 2026), item.id
         assert bool(item.creator) == bool(item.creator_zh), item.id

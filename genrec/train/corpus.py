@@ -476,10 +476,10 @@ class Corpus:
         if rng.random() < 0.2:
             other = rng.choice(self._sources[item.kind])
             if language == "zh":
-                run = re.sub(r"[^\u3400-\u9fffA-Za-z0-9]", "", other.pitch_zh)
+                run = re.sub(r"[^\u3400-\u9fffA-Za-z0-9]", "", rng.choice(other.pitches_in("zh")))
                 start = rng.randrange(max(1, len(run) - 2))
                 return run[start : start + rng.randint(2, 10)] or say(other.tags[0], language)
-            told = other.pitch.split()
+            told = rng.choice(other.pitches_in("en")).split()
             start = rng.randrange(max(1, len(told) - 1))
             return " ".join(told[start : start + rng.randint(1, 6)]).strip(",.;:") or say(other.tags[0], language)
         tags = [say(tag, language) for tag in item.tags] or [
@@ -523,11 +523,11 @@ class Corpus:
             moods=tuple(dict.fromkeys((rng.choice(model.moods), rng.choice(other.moods)))),
             pitch=_splice(
                 rng,
-                other.pitch,
-                third.pitch,
+                rng.choice(other.pitches_in("en")),
+                rng.choice(third.pitches_in("en")),
                 r"(?<=\w) (?=and |while |as |until |where |with |but |in |from |before |after |that )",
             ),
-            pitch_zh=_splice(rng, other.pitch_zh, third.pitch_zh, "(?=，)"),
+            pitch_zh=_splice(rng, rng.choice(other.pitches_in("zh")), rng.choice(third.pitches_in("zh")), "(?=，)"),
             other_pitch="",
             other_pitch_zh="",
             attributes={key: _other_number(rng, value) for key, value in model.attributes.items()},
