@@ -99,7 +99,7 @@ def _add_development(commands: Any, arguments: Sequence[str]) -> None:
     """evaluate, bench and train: their modules are imported only when they are called."""
     for name, text, topics in (
         ("evaluate", "measure quality", ("writer", "samples")),
-        ("bench", "measure speed", ("speed",)),
+        ("bench", "measure speed", ("speed", "start")),
         ("train", "train a bundled model", ("writer", "encoder", "toxicity")),
     ):
         command = commands.add_parser(name, help=text)

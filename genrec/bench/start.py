@@ -1,0 +1,98 @@
+"""How long the app takes from its start to its page and to ready models, and its memory.
+
+Each run is a fresh `python app.py`, reached over HTTP as a browser reaches it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+_APP = Path(__file__).resolve().parents[2] / "app.py"
+_LIMIT_S = 180.0
+
+
+@dataclass(frozen=True)
+class Start:
+    """Seconds since the process was started, and its memory when its models were loaded."""
+
+    page_s: float
+    ready_s: float
+    resident_gib: float  # 0 where the system does not tell
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="starts, of which the median counts (default: %(default)s)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    starts = [measure() for _ in range(max(1, args.repeats))]
+    for name, unit in (("page_s", "s"), ("ready_s", "s"), ("resident_gib", "GiB")):
+        values = [getattr(one, name) for one in starts]
+        print(
+            f"{name.rsplit('_', 1)[0]:9} median {statistics.median(values):.2f} {unit}, worst {max(values):.2f} {unit}"
+        )
+    return 0
+
+
+def measure() -> Start:
+    """One start of the app on a free port.
+
+    Raises:
+        RuntimeError: it did not come up.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environ = {**os.environ, "GENREC_PORT": str(port), "GENREC_DATABASE": ":memory:", "GENREC_MODEL": "bundled"}
+    started = time.perf_counter()
+    with subprocess.Popen(
+        [sys.executable, str(_APP)],
+        cwd=_APP.parent,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        try:
+            page_s = _page(port, started)
+            assert process.stdout is not None
+            for line in process.stdout:
+                if line.startswith("Ready"):
+                    return Start(page_s, time.perf_counter() - started, _resident_gib(process.pid))
+            raise RuntimeError("app.py ended before its models were loaded.")
+        finally:
+            process.terminate()
+
+
+def _page(port: int, started: float) -> float:
+    """Seconds until the page was served whole."""
+    while time.perf_counter() - started < _LIMIT_S:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=_LIMIT_S) as page:
+                page.read()
+                return time.perf_counter() - started
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.05)
+    raise RuntimeError(f"app.py served no page within {_LIMIT_S:.0f} s.")
+
+
+def _resident_gib(pid: int) -> float:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text("utf-8")
+    except OSError:
+        return 0.0
+    found = re.search(r"VmRSS:\s+(\d+) kB", status)
+    return int(found.group(1)) / 2**20 if found else 0.0
