@@ -46,7 +46,8 @@ from genrec.text import has_cjk, plain, sentences, words
 from genrec.vocabulary import Vocabulary
 
 NUM_PICKS = 2  # titles a reply names unless the visitor asks for a number; a brief one names one
-MAX_REWRITES = 2  # of a reply, each from the sentence that had to be withheld
+MAX_REWRITES = 2  # of a reply in which a hurtful sentence had to be withheld, each from that sentence
+MAX_REPAIRS = 6  # the same where it was false, garbled or in another language
 _STUTTER = re.compile(r"(.{1,12}?)\1{4,}")  # small models fall into loops: "the the the the the"
 _HURTFUL = ("insult", "threat", "identity_attack", "obscene")
 _ABOUT_SHOWN = ("about", "why", "maker", "compare")  # requests that speak of items already on the table
@@ -117,7 +118,7 @@ class Assistant:
         self.notice = notice  # what an operator or visitor should know of how things were loaded
         self._retriever = retriever
         self._toxicity = toxicity
-        self._window = engine.describe().window
+        self._window, self._floors = engine.describe().window, engine.describe().sentence_floors
 
     # Reply
 
@@ -255,8 +256,7 @@ class Assistant:
         self, state: Reply, message: str, prepared: _Prepared, sampling: Sampling
     ) -> Generator[Reply, None, None]:
         """Snapshots while the model writes: sentence by sentence, each checked before it is shown, rewritten if it must not be."""
-        shelf = [candidate.item for candidate in prepared.shelf]
-        titles = [item.title_in(state.language) for item in shelf]
+        titles = [candidate.item.title_in(state.language) for candidate in prepared.shelf]
         rewrites = 0
         while True:
             seeded = replace(sampling, seed=(sampling.seed or 0) + 7919 * rewrites)
@@ -270,14 +270,17 @@ class Assistant:
                 ) as pieces:
                     for sentence in sentences(_counted(pieces, counter := [state.num_tokens])):
                         state = replace(state, num_tokens=counter[0])
-                        checked = self._gate(state, sentence, shelf, message)
+                        checked = self._gate(state, sentence, prepared, message)
                         is_withheld = checked.withheld != state.withheld
                         state = checked
-                        if is_withheld and rewrites < MAX_REWRITES:
+                        is_hurtful = is_withheld and state.withheld[-1].category in _HURTFUL
+                        if is_withheld and rewrites < (MAX_REWRITES if is_hurtful else MAX_REPAIRS):
                             must_rewrite = True
                             break
-                        if is_withheld and state.withheld[-1].category in _HURTFUL:
+                        if is_hurtful:
                             state = _with_placeholder(state)
+                        elif is_withheld and state.items:
+                            break  # what follows would lean on what is not there: better a short reply
                         yield state
             except EngineError as error:
                 told = _TEXTS["lost"][state.language] if state.text else str(error)
@@ -290,8 +293,9 @@ class Assistant:
             state = replace(state, notice=_joined(state.notice, _TEXTS["silent"][state.language]))
         yield replace(state, text=state.text.rstrip(), status="done")
 
-    def _gate(self, state: Reply, raw: str, shelf: Sequence[Item], message: str) -> Reply:
+    def _gate(self, state: Reply, raw: str, prepared: _Prepared, message: str) -> Reply:
         """The state with one more sentence in it, or with one more withheld."""
+        shelf = [candidate.item for candidate in prepared.shelf]
         text = clean_prose(raw)
         if state.text.endswith((" ", "\n")):
             text = text.lstrip()
@@ -299,7 +303,7 @@ class Assistant:
             return state
         if _is_drifting(text, state.language):
             return replace(state, withheld=(*state.withheld, Withheld("language", 1.0)))
-        if _STUTTER.search(text):
+        if _STUTTER.search(text) or self._is_garbled(state, text, prepared):
             return replace(state, withheld=(*state.withheld, Withheld("broken", 1.0)))
         about = [mention.item for mention in state.mentions[-1:] if mention.item]
         known = " ".join([message, *(turn.text for turn in state.conversation.turns if turn.role == "user")])
@@ -323,6 +327,21 @@ class Assistant:
         whole = state.text + grounded.text
         sentence = Sentence(grounded.text, offset, len(whole), round(scores["toxicity"], 4))
         return replace(state, text=whole, sentences=(*state.sentences, sentence), mentions=(*state.mentions, *moved))
+
+    def _is_garbled(self, state: Reply, text: str, prepared: _Prepared) -> bool:
+        """Whether the model itself finds the sentence less likely than nearly all that people wrote for its training. Only a model
+        whose trainer measured that can say so."""
+        floor = self._floors.get(state.language)
+        if floor is None:
+            return False
+        whole = state.text + text
+        scores = self.engine.score([prepared.messages], whole)[0]  # (num_tokens,)
+        own = [
+            score
+            for score, (start, _) in zip(scores, self.engine.spans(whole), strict=True)
+            if start >= len(state.text)
+        ]
+        return bool(own) and float(np.mean(own)) < floor
 
     def _after(self, conversation: Conversation, message: str, state: Reply, prepared: _Prepared) -> Conversation:
         """The conversation with this exchange in it."""

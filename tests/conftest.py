@@ -149,6 +149,8 @@ class ScriptedEngine:
     scripts: Sequence[str]
     size: int = 3
     fail_after: int = -1
+    unlikely: str = ""  # text that the model itself finds unlikely: 10 nats a character; any other has 0
+    sentence_floors: dict[str, float] = field(default_factory=dict)
     calls: list[tuple[list[dict[str, str]], Sampling]] = field(default_factory=list)
     num_open: int = 0
 
@@ -165,7 +167,11 @@ class ScriptedEngine:
             self.num_open -= 1
 
     def score(self, prompts, reply) -> np.ndarray:
-        return np.zeros((len(prompts), len(self.spans(reply))))
+        scores = np.zeros((len(prompts), len(reply)))
+        if self.unlikely and self.unlikely in reply:
+            start = reply.index(self.unlikely)
+            scores[:, start : start + len(self.unlikely)] = -10.0
+        return scores
 
     def spans(self, reply):
         return [(position, position + 1) for position in range(len(reply))]
@@ -174,7 +180,7 @@ class ScriptedEngine:
         return len(text) // 3 + 1
 
     def describe(self):
-        return EngineInfo("scripted", "none", "", 0, 0, True)
+        return EngineInfo("scripted", "none", "", 0, 0, True, self.sentence_floors)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from genrec.assistant import MAX_REPAIRS
 from genrec.errors import InputError, StoreError
 from genrec.schema import Conversation, Sampling, Turn
 from genrec.store import Store
@@ -218,6 +219,25 @@ def test_replayed_turns_are_understood(make_assistant, scripted):
 def test_a_sentence_that_loops_is_written_again(make_assistant, scripted):
     reply = last(make_assistant(scripted(["Here is one. It is the the the the the the end.", "Fine."])), "slow jazz")
     assert reply.text == "Here is one. Fine." and reply.withheld[0].category == "broken"
+
+
+def test_a_sentence_that_the_model_itself_finds_unlikely_is_written_again(make_assistant, scripted):
+    scripts, garbled = ["Here is one. Staneion oit half.", "Fine."], "Staneion oit half."
+    doubtful = scripted(scripts, unlikely=garbled, sentence_floors={"en": -2.0, "zh": -2.0})
+    reply = last(make_assistant(doubtful), "slow jazz")
+    assert reply.text == "Here is one. Fine." and [one.category for one in reply.withheld] == ["broken"]
+    assert last(make_assistant(scripted(scripts, unlikely=garbled)), "slow jazz").text.endswith(garbled)
+
+
+def test_after_a_fault_that_cannot_be_mended_the_reply_ends_with_what_is_whole(make_assistant, scripted):
+    engine = scripted(
+        ["Take **Alien**. Staneion oit half. More.", "Staneion oit half. More."],
+        unlikely="Staneion oit half.",
+        sentence_floors={"en": -2.0},
+    )
+    reply = last(make_assistant(engine), "space horror films")
+    assert reply.text == "Take **Alien**." and reply.status == "done"
+    assert len(engine.calls) == 1 + MAX_REPAIRS
 
 
 # With the bundled writer

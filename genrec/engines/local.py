@@ -79,7 +79,10 @@ class LocalEngine:
 
     def describe(self) -> EngineInfo:
         dtype = str(self.model.dtype).removeprefix("torch.")
-        return EngineInfo(self._name, str(self.model.device), dtype, self.model.num_parameters(), self._window, True)
+        floors = getattr(self.model.config, "sentence_floors", None) or {}
+        return EngineInfo(
+            self._name, str(self.model.device), dtype, self.model.num_parameters(), self._window, True, floors
+        )
 
     def count_tokens(self, text: str) -> int:
         return len(self._encode(text))
