@@ -73,8 +73,17 @@ def is_whole(sentence: str) -> bool:
     """Whether a sentence has an end, closed titles and no stutter."""
     text = sentence.strip()
     tokens = [word.text.lower() for word in words(plain(text))]
-    stutters = any(tokens[index : index + 3] == tokens[index + 3 : index + 6] for index in range(len(tokens) - 5))
-    return text.endswith(_ENDS) and text.count("**") % 2 == 0 and not stutters
+    return text.endswith(_ENDS) and text.count("**") % 2 == 0 and not _stutters(tokens)
+
+
+def _stutters(tokens: Sequence[str]) -> bool:
+    """Whether one or two words come three times in a row, or three or four words twice."""
+    for size, times in ((1, 3), (2, 3), (3, 2), (4, 2)):
+        for start in range(len(tokens) - size * times + 1):
+            runs = [tuple(tokens[start + size * turn : start + size * (turn + 1)]) for turn in range(times)]
+            if len(set(runs)) == 1:
+                return True
+    return False
 
 
 def distinct_2(replies: Iterable[str]) -> float:
