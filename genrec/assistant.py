@@ -10,6 +10,7 @@ import re
 import secrets
 import time
 import zlib
+from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -42,13 +43,12 @@ from genrec.schema import (
     WordScore,
 )
 from genrec.store import Feedback, Rating, Store
-from genrec.text import has_cjk, plain, sentences, words
+from genrec.text import has_cjk, plain, sentences, stutters, words
 from genrec.vocabulary import Vocabulary
 
 NUM_PICKS = 2  # titles a reply names unless the visitor asks for a number; a brief one names one
 MAX_REWRITES = 2  # of a reply in which a hurtful sentence had to be withheld, each from that sentence
 MAX_REPAIRS = 6  # the same where it was false, garbled or in another language
-_STUTTER = re.compile(r"(.{1,12}?)\1{4,}")  # small models fall into loops: "the the the the the"
 _HURTFUL = ("insult", "threat", "identity_attack", "obscene")
 _ABOUT_SHOWN = ("about", "why", "maker", "compare")  # requests that speak of items already on the table
 _NO_ITEMS = ("greeting", "thanks")
@@ -257,24 +257,24 @@ class Assistant:
     ) -> Generator[Reply, None, None]:
         """Snapshots while the model writes: sentence by sentence, each checked before it is shown, rewritten if it must not be."""
         titles = [candidate.item.title_in(state.language) for candidate in prepared.shelf]
-        rewrites = 0
+        rewrites: Counter[str] = Counter()  # by what they mend
         while True:
-            seeded = replace(sampling, seed=(sampling.seed or 0) + 7919 * rewrites)
+            seeded = _for_rewrite(sampling, rewrites.total(), self.engine.count_tokens(state.text))
             messages: list[Message] = list(prepared.messages)
             if state.text.strip():
                 messages.append({"role": "assistant", "content": state.text.rstrip()})
             must_rewrite = False
             try:
-                with closing(
-                    self.engine.stream(messages, seeded, titles, prepared.num_picks - len(state.items))
-                ) as pieces:
+                with closing(self.engine.stream(messages, seeded, titles, prepared.num_picks)) as pieces:
                     for sentence in sentences(_counted(pieces, counter := [state.num_tokens])):
                         state = replace(state, num_tokens=counter[0])
                         checked = self._gate(state, sentence, prepared, message)
                         is_withheld = checked.withheld != state.withheld
                         state = checked
                         is_hurtful = is_withheld and state.withheld[-1].category in _HURTFUL
-                        if is_withheld and rewrites < (MAX_REWRITES if is_hurtful else MAX_REPAIRS):
+                        fault = "harm" if is_hurtful else "fault"
+                        if is_withheld and rewrites[fault] < (MAX_REWRITES if is_hurtful else MAX_REPAIRS):
+                            rewrites[fault] += 1
                             must_rewrite = True
                             break
                         if is_hurtful:
@@ -288,7 +288,6 @@ class Assistant:
                 return
             if not must_rewrite:
                 break
-            rewrites += 1
         if not state.text.strip():
             state = replace(state, notice=_joined(state.notice, _TEXTS["silent"][state.language]))
         yield replace(state, text=state.text.rstrip(), status="done")
@@ -303,7 +302,7 @@ class Assistant:
             return state
         if _is_drifting(text, state.language):
             return replace(state, withheld=(*state.withheld, Withheld("language", 1.0)))
-        if _STUTTER.search(text) or self._is_garbled(state, text, prepared):
+        if stutters(text):
             return replace(state, withheld=(*state.withheld, Withheld("broken", 1.0)))
         about = [mention.item for mention in state.mentions[-1:] if mention.item]
         known = " ".join([message, *(turn.text for turn in state.conversation.turns if turn.role == "user")])
@@ -322,6 +321,8 @@ class Assistant:
         if verdict(scores) != "ok":
             category = max(_HURTFUL, key=lambda label: scores[label])
             return replace(state, withheld=(*state.withheld, Withheld(category, round(scores["toxicity"], 4))))
+        if self._is_garbled(state, text, prepared):
+            return replace(state, withheld=(*state.withheld, Withheld("broken", 1.0)))
         offset = len(state.text)
         moved = tuple(Mention(one.title, one.start + offset, one.end + offset, one.item) for one in grounded.mentions)
         whole = state.text + grounded.text
@@ -336,11 +337,7 @@ class Assistant:
             return False
         whole = state.text + text
         scores = self.engine.score([prepared.messages], whole)[0]  # (num_tokens,)
-        own = [
-            score
-            for score, (start, _) in zip(scores, self.engine.spans(whole), strict=True)
-            if start >= len(state.text)
-        ]
+        own = [score for score, (_, end) in zip(scores, self.engine.spans(whole), strict=True) if end > len(state.text)]
         return bool(own) and float(np.mean(own)) < floor
 
     def _after(self, conversation: Conversation, message: str, state: Reply, prepared: _Prepared) -> Conversation:
@@ -483,6 +480,19 @@ def _fits_before(item: Item, conversation: Conversation) -> tuple[str, ...]:
     """The wishes of the conversation so far that an item on the table answers."""
     terms = {*item.tags, *item.moods, item.country}
     return tuple(wish.text for wish in conversation.profile.likes if set(wish.tags) & terms)[-1:]
+
+
+def _for_rewrite(sampling: Sampling, num_rewrites: int, num_kept: int) -> Sampling:
+    """How the rest of a reply is drawn: with what is left of its tokens and, after the first try, with another seed. At temperature 0 every
+    seed gives the same sentence, so a rewrite is drawn warmer."""
+    if not num_rewrites:
+        return sampling
+    return replace(
+        sampling,
+        seed=(sampling.seed or 0) + 7919 * num_rewrites,
+        temperature=max(sampling.temperature, 0.5),
+        max_new_tokens=max(1, sampling.max_new_tokens - num_kept),
+    )
 
 
 def _counted(pieces: Iterator[str], counter: list[int]) -> Iterator[str]:

@@ -35,7 +35,7 @@ _CONTRAST = re.compile(
 )  # what follows is liked unless it says no itself
 _NEGATIVE = re.compile(
     r"\b(?:not|no|without|don'?t|doesn'?t|didn'?t|hate[ds]?|dislike[ds]?|avoid(?:ed)?|nothing|never|except|anything but|isn'?t|aren'?t|wasn'?t|tired of|sick of|(?:can|could)(?:'?t|not) stand|less)\b"
-    r"|不要|不想|不喜欢|不爱|不看|不吃|不能吃|讨厌|别|除了|受不了|不含|没兴趣",
+    r"|不要|不想|不喜欢|不爱|不看|不吃|不能吃|讨厌|别|除了|受不了|不含|没兴趣|不(?:太|怎么|大|是很)(?:喜欢|爱|想)",
     re.IGNORECASE,
 )
 _NOT_NEGATIVE = re.compile(
@@ -55,7 +55,7 @@ _WISHES_EN = "|".join((
     rf"(?:can|could|will|would|won't|do)\s+(?:you|u|we|i)\s+{_OFTEN}{_VERB}|(?:let'?s|may\s+(?:i|we)|(?:hop|look|plan)ing\s+to)\s+{_OFTEN}{_VERB}",
     r"(?:find|recommend|suggest|search|locat|creat|mak|add)(?:e|ed|ing)?|(?:show|give|get|bring|send|tell|offer)\s+(?:me|us|some)|play|serv(?:e|es|ing)|to\s+(?:find|add)",
     r"(?:is|are)\s+there|there(?:'s|\s+is|\s+are)|(?:have|got)\s+any|(?:some(?:thing|where)|any(?:thing|where))(?:\s+(?:more|else|like))*|sounds?\s+like",
-    rf"{_START}(?:some|more|any|another|like|love)|(?:while|whilst|when)(?:\s+(?:i|we)(?:'m|'re|\s+am|\s+are))?(?=\s+\w+ing\b)",
+    rf"{_START}(?:some|more|any|another|like|love|need|fancy)|(?:while|whilst|when)(?:\s+(?:i|we)(?:'m|'re|\s+am|\s+are))?(?=\s+\w+ing\b)",
 ))  # fmt: skip
 _STOPS_EN = "|".join(
     (
@@ -67,7 +67,7 @@ _STOPS_EN = "|".join(
 )
 _OTHERS_EN = "|".join((
     r"#+|hi+|hell+o+|hey+|u+m+|h+m+|m+hm*|haha\w*|happy\s+new\s+years?|(?:go|going|listen|listening|get|used|able)\s+to|(?:am|i'?m)\s+an?\s+(?:big|huge)",
-    r"to\s+(?!(?:a|an|the|my|our|some|any|while|when|with|in|on|at|for|and|or)\b)(?-i:[a-z]+)|\w+n't|(?:tired|sick)\s+of|anything\s+but|last\s+(?:night|week|month)|check(?:ing)?\s+out|put(?:ting)?\s+together",
+    r"to\s+(?!(?:a|an|the|my|our|some|any|while|when|with|in|on|at|for|and|or)\b)(?-i:[a-z]+)|\w+n't|(?:tired|sick)\s+of|used\s+to\s+(?:like|love|enjoy)|anything\s+but|last\s+(?:night|week|month)|check(?:ing)?\s+out|put(?:ting)?\s+together",
     *(
         "hiya howdy greetings thank thanks thx please pls plz yes yeah yep ok okay well oh sure sorry lol i i'm im i've ive i'd id i'll u you "
         "you'd you've you'll we we've we'd we'll he she they they've it me us him them mine yours one ones am would could can will may might "
@@ -139,6 +139,9 @@ _REAL_WORDS = frozenset(
         "tended thrilled topical trails traits trans vegas waiting waking watched winner"
     ).split()
 )
+_WITHOUT_ZH = re.compile(
+    r"(?<!有)(没有|不带|少点)([^，。！？；的\s]{1,8})的(?=\w)"
+)  # "没有暴力的动画": no violence, but animation
 _UNIT_ZH = r"\s*(?:元|块|分钟|个?小时|天|分|点|岁|人|公里)"
 _RANGE_ZH = rf"\d[\d.]*(?:{_UNIT_ZH})?(?:\s*[-~–—到至、]\s*\d[\d.]*)?"
 _MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
@@ -152,7 +155,7 @@ _SPENT = re.compile(  # no wish is in these: prices, ratings, counts and dates (
 )
 _TITLE_WORD = r"(?:(?:Mr|Mrs|Ms|Dr|St|Jr)\.|[A-Z0-9][\w'&:,/+-]*)"
 _TITLES = re.compile(  # what a year follows or 《》 holds is a title, in the catalogue or not
-    rf"(?<![\w'])(?:(?:I|Like|Also|And|Or|But|Yes|Maybe|Something|Love[ds]?|Liked|Watched|Saw)\s+)*"
+    rf"(?<![\w'])(?:(?:I|Like|Also|And|Or|But|Yes|Maybe|Something|Love[ds]?|Liked|Watched|Saw)\s+){{0,3}}"
     rf"({_TITLE_WORD}(?:\s+(?:{_TITLE_WORD}|&|of|the|a|an|and|in|on|to|for|from|with|at|is|by)){{0,11}}[.!?]*)(?=\s*[(（]\d{{4}}[)）])|(?<=《)([^》]{{1,40}})(?=》)"
 )
 _DONE_WITH: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = tuple(
@@ -181,10 +184,27 @@ _ASKS: tuple[tuple[Intent, str], ...] = (
 )  # fmt: skip
 _INTENTS = tuple((intent, re.compile(pattern, re.IGNORECASE)) for intent, pattern in _ASKS)
 _MANY = r"more|films|movies|series|shows|books|novels|albums|records|games|places|trips|dishes|recipes|courses|classes|activities|things|ideas|products|gifts|gadgets|options|suggestions|recommendations|picks"
+_ASKING = r"(?:^|[.,;:!?]\s*|\b(?:me|us|gimme|show|find|recommend|suggest|want|need|pick|please|for|like|with)\s+)"  # "I watched three" asks for nothing
+_MEASURE = "[个部本样首款张道]"
 _ASKED_NUMBERS = tuple(
-    (number, re.compile(rf"\b(?:{word})\s+(?:{_MANY})\b|(?:给我|推荐|来|要|挑|选|说)\s*(?:{han})\s*[个部本样首款张道]", re.IGNORECASE))
+    (
+        number,
+        re.compile(
+            rf"{_ASKING}(?:{word})\s+(?:{_MANY})\b(?!\s+(?:i|we|you)\b)|(?:给我|推荐|来|要|挑|选)\s*(?:{han})\s*{_MEASURE}|(?:{han}){_MEASURE}[^，。！？]{{0,6}}就(?:够|行|好)",
+            re.IGNORECASE,
+        ),
+    )
     for number, word, han in ((3, "three|3", "三|3"), (2, "two|2|a couple of|a couple", "两|2"))
-) + ((1, re.compile(r"\b(?:just|only)\s+(?:(?:give|tell|show)\s+me\s+)?(?:one|1)\b|\b(?:one|1)\s+more\b|\banother one\b|只要一[个部本样首款张道]|一[个部本样首款张道]就(?:够|行|好)|挑一[个部本样首款张道]", re.IGNORECASE)),)  # fmt: skip
+) + (
+    (
+        1,
+        re.compile(
+            r"(?<!not )\b(?:(?:just|only)(?:\s+(?:give|tell|show)\s+me)?|(?:give|show|tell|find)\s+me)\s+(?:one|1)\b(?!\s+(?:of|thing|question|condition|request|rule)\b)|\b(?:one|1)\s+more\b(?!\s+(?:thing|question|condition|request|rule)\b)"
+            rf"|\banother one\b|^(?:one|1)\s+\w+\s+please\b|(?:只要|就|挑)一{_MEASURE}|一{_MEASURE}就(?:够|行|好)",
+            re.IGNORECASE,
+        ),
+    ),
+)  # fmt: skip
 _GREETING = re.compile(
     r"(?:hi+|hell+o+|hey+|good (?:morning|evening|afternoon|day))\b|你好|您好|嗨|哈喽", re.IGNORECASE
 )
@@ -251,6 +271,7 @@ def understand(
 ) -> Understanding:
     """The message read in the light of the profile so far. `last_items` are those the last reply named."""
     text = message.replace("’", "'")  # of the same length; telephones write ’
+    text = _WITHOUT_ZH.sub(lambda match: f"不含{match.group(2)}但", text)  # of the same length too
     found = [one for one in _find(text, vocabulary) if not _is_verb(text, one)]
     shown = {normalise(item.title): item for item in last_items}  # of namesakes, the one on the table is meant
     named_spans = [
@@ -317,11 +338,9 @@ def understand(
 
 
 def asked_number(message: str) -> int:
-    """How many things the message asks for in so many words ("just one", "三个"): 1, 2 or 3; 0 when it does not say."""
-    for number, pattern in _ASKED_NUMBERS:
-        if pattern.search(message):
-            return number
-    return 0
+    """How many things the message asks for in so many words ("just one", "三个"): 1, 2 or 3, the first that is said; 0 when none is."""
+    said = [(match.start(), number) for number, pattern in _ASKED_NUMBERS if (match := pattern.search(message))]
+    return min(said)[1] if said else 0
 
 
 def named_items(message: str, by_title: Mapping[str, tuple[Item, ...]]) -> list[tuple[Item, int, int]]:

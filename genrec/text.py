@@ -22,6 +22,8 @@ _ABBREVIATIONS = frozenset(
     "fig eds inc ltd co corp etc e.g i.e cf approx feat gen col u.s u.k a.m p.m".split()
 )
 _WORD_RE = re.compile(rf"[{_CJK}]+|\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’\-][^\W\d_]+)*")
+_TITLE = re.compile(r"\*\*.+?\*\*")
+_LOOP = re.compile(r"(.{1,12}?)\1{4,}")
 _TITLE_MARK = "**"
 _MAX_TITLE = 120  # characters; a ** that is not closed by then opened no title, and must not hold the rest back
 
@@ -64,6 +66,18 @@ def sentences(chunks: Iterable[str]) -> Iterator[str]:
         end = _first_end(buffer, is_final=True) or len(buffer)
         yield buffer[:end]
         buffer = buffer[end:]
+
+
+def stutters(text: str) -> bool:
+    """Whether a sentence loops, as small models do: one or two words three times in a row, three or four words twice, or a few characters
+    five times."""
+    tokens = [word.text.lower() for word in words(_TITLE.sub("·", text))]  # a title may repeat what it likes
+    for size, times in ((1, 3), (2, 3), (3, 2), (4, 2)):
+        for start in range(len(tokens) - size * times + 1):
+            runs = {tuple(tokens[start + size * turn : start + size * (turn + 1)]) for turn in range(times)}
+            if len(runs) == 1:
+                return True
+    return bool(_LOOP.search(_TITLE.sub("·", text)))
 
 
 def _first_end(text: str, *, is_final: bool) -> int:

@@ -1,5 +1,7 @@
 """What a message says: wishes and dislikes with their words, conditions, named items, kinds and what it asks for."""
 
+import time
+
 import pytest
 
 from genrec.interests import MAX_INTERESTS, asked_number, understand
@@ -415,3 +417,36 @@ def test_the_bare_name_of_what_was_just_shown_asks_about_it(read, catalogue, mes
 )  # fmt: skip
 def test_a_number_of_things_is_heard_only_where_it_is_asked_for(message, number):
     assert asked_number(message) == number
+
+
+@pytest.mark.parametrize(
+    ("message", "likes", "dislikes"),
+    [
+        ("推荐一部没有爱情线的科幻片", {"science fiction"}, {"romance"}),
+        ("想找少点恐怖的动画", {"animation"}, {"horror"}),
+        ("有没有爱情的科幻片", {"romance", "science fiction"}, set()),
+        ("我不太喜欢科幻", set(), {"science fiction"}),
+        ("我不怎么喜欢恐怖片", set(), {"horror"}),
+    ],
+)
+def test_what_a_chinese_phrase_does_without_is_not_wanted_and_the_rest_is(read, message, likes, dislikes):
+    profile = read(message).profile
+    assert tags(profile.likes) == likes and tags(profile.dislikes) == dislikes
+
+
+@pytest.mark.parametrize(
+    ("message", "wish"),
+    [
+        ("need a good podcast", "good podcast"),
+        ("I've got a train ride, need a vegetarian recipe", "vegetarian recipe"),
+        ("Need a gift for a retiree", "gift for a retiree"),
+    ],
+)
+def test_a_clause_that_begins_with_need_is_a_wish(read, message, wish):
+    assert wish in [interest.text for interest in read(message).profile.likes]
+
+
+def test_a_long_row_of_title_words_is_read_quickly(read):
+    started = time.perf_counter()
+    read("Saw " * 500)
+    assert time.perf_counter() - started < 2  # it took seconds when every beginning was tried to the end

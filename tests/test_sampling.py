@@ -195,9 +195,7 @@ DIGITS = {100 + digit: str(digit) for digit in range(10)}
 def written(lock, text):
     """What the lock lets through of a text, digit by digit, up to what it refuses."""
     for position, character in enumerate(text):
-        token = 100 + int(character) if character.isdigit() else 0
-        allowed = lock.allowed()
-        if token in lock.banned() or allowed and token not in allowed:
+        if character.isdigit() and 100 + int(character) in lock.banned():
             return text[:position]
         lock.heard(character)
     return text
@@ -208,36 +206,45 @@ def written(lock, text):
     [
         ("from 1979.", "from 1979."),
         ("from 1972.", "from 197"),
-        ("from 19 or", "from 19"),
+        ("from 19793", "from 1979"),
         ("the 1970s", "the 1970s"),
         ("the 1980s", "the 19"),
+        ("the 19th century", "the 19th century"),
         ("116 minutes", "116 minutes"),
         ("117 minutes", "11"),
-        ("3 of them", "3 of them"),
-        ("36 of them", "3"),
+        ("3 of 36 in 2042", "3 of 36 in 2042"),  # nothing like it was told: left whole for the gate
         ("1979年和116分钟", "1979年和116分钟"),
     ],
 )
-def test_the_number_lock_lets_only_known_numbers_and_decades_be_written(text, let_through):
+def test_the_number_lock_keeps_the_copy_of_a_number_on_its_way(text, let_through):
     from genrec.engines.local import NumberLock
 
     assert written(NumberLock(("1979", "116", "2"), DIGITS), text) == let_through
 
 
-def test_the_number_lock_holds_nothing_where_digits_are_joined_or_nothing_is_asked():
+def test_the_number_lock_holds_nothing_where_digits_are_joined():
     from genrec.engines.local import NumberLock
 
-    assert written(NumberLock(("1979",), {}), "in 1234") == "in 1234"
+    assert written(NumberLock(("1979",), {}), "in 1972") == "in 1972"
 
 
 def test_the_locks_leave_a_titles_own_digits_alone_and_forbid_the_rest():
     from genrec.engines.local import Locks, NumberLock, TitleLock
 
-    locks = Locks(TitleLock([[frozenset({101}), frozenset({9})]], bad_openers=frozenset({10})), NumberLock((), DIGITS))
+    title_lock = TitleLock([[frozenset({101}), frozenset({9})]], bad_openers=frozenset({10}))
+    locks = Locks(title_lock, NumberLock(("1979",), DIGITS))
     logits = torch.zeros(120)
     assert locks.hold(logits)[10] == -torch.inf and locks.hold(logits)[101] == 0
-    locks.heard("in 1")
-    assert locks.hold(logits)[102] == -torch.inf and locks.hold(logits)[0] == 0
+    locks.heard("in 19")
+    assert locks.hold(logits)[102] == -torch.inf and locks.hold(logits)[107] == 0 and locks.hold(logits)[0] == 0
     locks.heard(" **")
     held = locks.hold(logits)
     assert held[101] == 0 and torch.isinf(held).sum() == 119
+
+
+def test_titles_named_in_the_part_that_is_continued_count_towards_those_asked_for():
+    from genrec.engines.local import TitleLock
+
+    titles = [[frozenset({5}), frozenset({9})], [frozenset({6}), frozenset({9})]]
+    assert not TitleLock(titles, 2, named=[0]).may_end()
+    assert TitleLock(titles, 1, named=[0]).may_end()

@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
+from genrec.errors import SettingsError
 from genrec.settings import ASSETS
 from genrec.train.corpus import Corpus
 from genrec.train.writer import WINDOW, Recipe, batches, collate, encode, train, weighted_loss
@@ -105,6 +106,12 @@ def test_training_learns_stops_goes_on_and_leaves_a_writer_with_a_card(tmp_path,
     assert model.dtype == torch.bfloat16 and model.config.num_hidden_layers == 2
 
 
+def test_another_training_does_not_go_on_from_a_checkpoint_that_is_not_its_own(tmp_path):
+    train(replace(TINY, steps=1), tmp_path / "out", tmp_path / "work", data=ASSETS / "catalogue", log=False)
+    with pytest.raises(SettingsError, match="another training"):
+        train(replace(TINY, seed=2), tmp_path / "out", tmp_path / "work", data=ASSETS / "catalogue", log=False)
+
+
 def test_training_can_go_on_from_a_trained_writer(tmp_path, tokenizer):
     train(
         replace(TINY, steps=1, start="abc"),
@@ -116,4 +123,4 @@ def test_training_can_go_on_from_a_trained_writer(tmp_path, tokenizer):
     )
     assert PreTrainedTokenizerFast.from_pretrained(tmp_path / "out").get_vocab() == tokenizer.get_vocab()
     card = json.loads((tmp_path / "out" / "card.json").read_text("utf-8"))
-    assert card["recipe"]["start"] == "abc" and card["command"].endswith("--start assets/models/writer")
+    assert card["recipe"]["start"] == "abc" and "--start FOLDER" in card["command"]

@@ -12,6 +12,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -67,26 +68,31 @@ def measure() -> Start:
         text=True,
     ) as process:
         try:
-            page_s = _page(port, started)
-            assert process.stdout is not None
-            for line in process.stdout:
-                if line.startswith("Ready"):
-                    return Start(page_s, time.perf_counter() - started, _resident_gib(process.pid))
-            raise RuntimeError("app.py ended before its models were loaded.")
+            page_s = _page(port, started, process)
+            watch = threading.Timer(_LIMIT_S, process.kill)  # ends the reading below, whatever happens
+            watch.start()
+            try:
+                assert process.stdout is not None
+                for line in process.stdout:
+                    if line.startswith("Ready"):
+                        return Start(page_s, time.perf_counter() - started, _resident_gib(process.pid))
+            finally:
+                watch.cancel()
+            raise RuntimeError(f"app.py did not load its models within {_LIMIT_S:.0f} s.")
         finally:
             process.terminate()
 
 
-def _page(port: int, started: float) -> float:
+def _page(port: int, started: float, process: subprocess.Popen[str]) -> float:
     """Seconds until the page was served whole."""
-    while time.perf_counter() - started < _LIMIT_S:
+    while process.poll() is None and time.perf_counter() - started < _LIMIT_S:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=_LIMIT_S) as page:
                 page.read()
                 return time.perf_counter() - started
         except (urllib.error.URLError, ConnectionError):
             time.sleep(0.05)
-    raise RuntimeError(f"app.py served no page within {_LIMIT_S:.0f} s.")
+    raise RuntimeError(f"app.py served no page within {_LIMIT_S:.0f} s, or ended.")
 
 
 def _resident_gib(pid: int) -> float:

@@ -48,8 +48,9 @@ class Engine(Protocol):
         min_titles: int = 0,
     ) -> Generator[str, None, None]:
         """Pieces of a reply as they are written. A last message with the role "assistant" is continued. Closing the
-        iterator stops the model. With `titles`, an engine that can do so writes nothing but one of them between ** and **, no
-        number that the messages don't hold, and does not end before `min_titles` different titles are named.
+        iterator stops the model. With `titles`, an engine that can do so writes nothing but one of them between ** and **, copies
+        no number of the messages wrongly, and does not end before `min_titles` different titles are named, those of a
+        continued message included.
 
         Raises:
             EngineError: the model stopped in the middle.

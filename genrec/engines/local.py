@@ -51,9 +51,14 @@ class LocalEngine:
             if "**" in token and (token.count("*") > 2 or not token.endswith("**"))
         )
         self._digits = {id: token for token, id in vocabulary.items() if re.fullmatch(r"[0-9]", token)}
-        if any(re.search(r"[0-9]{2}", token) for token in vocabulary if not token.startswith("<")):
+        added = set(
+            map(str, tokenizer.added_tokens_decoder.values())
+        )  # control tokens such as [control_12] join no digits of a text
+        if any(re.search(r"[0-9]{2}", token) for token in vocabulary.keys() - added if not token.startswith("<0x")):
             self._digits = {}  # this tokenizer joins digits: its numbers cannot be held digit by digit
-        self._closers = frozenset(id for token, id in vocabulary.items() if token.startswith("**"))
+        self._closers = frozenset(
+            id for token, id in vocabulary.items() if token.startswith("**") and token.count("*") == 2
+        )
         self._has_system_role = self._accepts_system_role()
 
     @classmethod
@@ -97,7 +102,7 @@ class LocalEngine:
         min_titles: int = 0,
     ) -> Generator[str, None, None]:
         """Pieces of the reply, whole characters only, thoughts hidden, cut before a stop string. With `titles`, nothing else stands
-        between ** and **, and no number is written that the messages don't hold.
+        between ** and **, and a number that the messages hold is not copied wrongly.
 
         Raises:
             EngineError: the prompt is longer than the window, or the model failed.
@@ -114,12 +119,14 @@ class LocalEngine:
         if titles is None:
             return Locks(TitleLock([]), NumberLock((), {}))
         numbers = re.findall(r"\d+", " ".join(message["content"] for message in messages))
-        return Locks(
-            TitleLock(
-                [self._title_steps(title) for title in titles], min_titles, self._bad_openers if titles else self._stars
-            ),
-            NumberLock(numbers, self._digits),
+        begun = messages[-1]["content"] if messages[-1]["role"] == "assistant" else ""
+        title_lock = TitleLock(
+            [self._title_steps(title) for title in titles],
+            min_titles,
+            bad_openers=self._bad_openers if titles else self._stars,
+            named=[index for index, title in enumerate(titles) if f"**{title}**" in begun],
         )
+        return Locks(title_lock, NumberLock(numbers, self._digits))
 
     def _title_steps(self, title: str) -> list[frozenset[int]]:
         """The tokens of a title and of the marks that close it, as TitleLock wants them."""
@@ -167,7 +174,7 @@ class LocalEngine:
             logits = locks.hold(logits)
             written_ids = torch.tensor(written, dtype=torch.long, device=logits.device)
             token = draw(logits, sampling, generator, written_ids)
-            if token in self._ends and not locks.titles.may_end():
+            if token in self._ends and self._spaced and not locks.titles.may_end():
                 locks.titles.urged()
                 token = draw(self._going_on(logits, locks.titles.last_character), sampling, generator, written_ids)
             locks.titles.took(token)
@@ -215,14 +222,17 @@ class LocalEngine:
         ids = torch.tensor([[pad] * (length - len(row)) + row for row in full], device=device)  # (B, T), left-padded
         mask = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in full], device=device)
         positions = (mask.cumsum(1) - 1).clamp(min=0)
-        with self._lock:
-            output = self.model(
-                input_ids=ids,
-                attention_mask=mask,
-                position_ids=positions,
-                use_cache=False,
-                logits_to_keep=len(reply_ids) + 1,
-            )
+        try:
+            with self._lock:
+                output = self.model(
+                    input_ids=ids,
+                    attention_mask=mask,
+                    position_ids=positions,
+                    use_cache=False,
+                    logits_to_keep=len(reply_ids) + 1,
+                )
+        except RuntimeError as error:  # out of memory, a device lost
+            raise EngineError(f"The model stopped: {_first_line(error)}") from error
         logits = output.logits[:, :-1].float()  # (B, R, V)
         targets = torch.tensor(reply_ids, device=device).expand(len(texts), -1)[..., None]
         chosen = logits.gather(2, targets)[..., 0] - torch.logsumexp(logits, 2)  # (B, R)
@@ -301,13 +311,15 @@ class TitleLock:
         self,
         titles: Sequence[Sequence[frozenset[int]]],
         min_titles: int = 0,
+        *,
         bad_openers: frozenset[int] = frozenset(),  # ids with stars in them that open no title; banned outside titles
+        named: Iterable[int] = (),  # titles that stand in the part that is continued
     ):
         self._titles = [list(steps) for steps in titles]
         self._open: list[
             tuple[int, list[frozenset[int]]]
         ] = []  # (title, what may still follow) of those that fit so far
-        self._named: set[int] = set()
+        self._named = set(named)
         self._num_urged = 0
         self._min_titles = min(min_titles, len(self._titles))
         self._bad_openers = bad_openers
@@ -348,14 +360,15 @@ class TitleLock:
 
 
 class NumberLock:
-    """Keeps numbers of two digits or more to those that the messages hold, and to the decades of their years, digit by digit. A small
-    model that copies "1979" sometimes ends it as "1972"; the sentence would have to be withheld.
+    """Keeps the copy of a long number on its way: after the first two digits of a number that the messages hold, or of the decade of a
+    year there, no other digit may follow than it has. A small model that copies "1979" sometimes ends it as "1972".
 
+    A number may end anywhere ("19th-century"), and one that shares no two digits with those told is left whole for the gate to judge.
     `digits` are the ids of single digits; without them (a tokenizer that joins digits) nothing is held.
     """
 
     def __init__(self, numbers: Iterable[str], digits: Mapping[int, str]):
-        known = {number for number in numbers if len(number) > 1}
+        known = {number for number in numbers if len(number) > 2}
         self._numbers = known | {number[:3] + "0" for number in known if len(number) == 4}
         self._digits = digits
         self._run = ""  # the digits at the end of the text
@@ -364,19 +377,11 @@ class NumberLock:
         """Takes in decoded text."""
         self._run = re.findall(r"[0-9]*$", self._run + piece)[0]
 
-    def allowed(self) -> frozenset[int]:
-        """The ids that may come next, while the number so far is only the beginning of one; else empty."""
-        if not self._digits or len(self._run) < 2 or self._run in self._numbers:
-            return frozenset()
-        return frozenset(self._digits) - self.banned()
-
     def banned(self) -> frozenset[int]:
-        """The digits that would make a number nobody mentioned."""
-        if not self._run:
+        """The digits that would turn a number that was told into another."""
+        going_on = {number[len(self._run) :][:1] for number in self._numbers if number.startswith(self._run)}
+        if len(self._run) < 2 or not going_on:
             return frozenset()
-        going_on = {
-            number[len(self._run)] for number in self._numbers if number.startswith(self._run) and number != self._run
-        }
         return frozenset(id for id, digit in self._digits.items() if digit not in going_on)
 
 
@@ -394,18 +399,13 @@ class Locks:
     def hold(self, logits: torch.Tensor) -> torch.Tensor:
         """The logits (V,) with what may not come next at minus infinity."""
         allowed = self.titles.allowed()
-        banned = (
-            frozenset() if allowed else self.numbers.banned() | self.titles.banned()
-        )  # a title's own digits are its own
-        allowed = allowed or self.numbers.allowed()
         if allowed:
             held = torch.full_like(logits, -torch.inf)
             held[sorted(allowed)] = logits[sorted(allowed)]
             return held
-        if banned:
-            held = logits.clone()
-            held[sorted(banned)] = -torch.inf
-            return held
+        if banned := self.numbers.banned() | self.titles.banned():  # a title's own digits are its own
+            logits = logits.clone()
+            logits[sorted(banned)] = -torch.inf
         return logits
 
 

@@ -27,7 +27,7 @@ from genrec.grounding import ground
 from genrec.load import load_assistant, set_threads
 from genrec.schema import Conversation, Language, Reply, Sampling
 from genrec.settings import Settings
-from genrec.text import has_cjk, plain, sentences, words
+from genrec.text import has_cjk, plain, sentences, stutters, words
 from genrec.train.corpus import Corpus, Dialogue
 
 _WITH_ITEMS = ("recommend", "more", "reject", "refine", "mix", "mood", "occasion")
@@ -72,18 +72,7 @@ def judge(dialogue: Dialogue, reply: str) -> Counter[str]:
 def is_whole(sentence: str) -> bool:
     """Whether a sentence has an end, closed titles and no stutter."""
     text = sentence.strip()
-    tokens = [word.text.lower() for word in words(plain(text))]
-    return text.endswith(_ENDS) and text.count("**") % 2 == 0 and not _stutters(tokens)
-
-
-def _stutters(tokens: Sequence[str]) -> bool:
-    """Whether one or two words come three times in a row, or three or four words twice."""
-    for size, times in ((1, 3), (2, 3), (3, 2), (4, 2)):
-        for start in range(len(tokens) - size * times + 1):
-            runs = [tuple(tokens[start + size * turn : start + size * (turn + 1)]) for turn in range(times)]
-            if len(set(runs)) == 1:
-                return True
-    return False
+    return text.endswith(_ENDS) and text.count("**") % 2 == 0 and not stutters(text)
 
 
 def distinct_2(replies: Iterable[str]) -> float:

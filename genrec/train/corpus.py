@@ -474,7 +474,7 @@ class Corpus:
         visitors say anything, and the writer must be able to repeat it."""
         say = self.vocabulary.translate
         if rng.random() < 0.2:
-            other = rng.choice(self._sources[item.kind])
+            other = rng.choice(self._by_kind.get(item.kind) or self.items)
             if language == "zh":
                 run = re.sub(r"[^\u3400-\u9fffA-Za-z0-9]", "", rng.choice(other.pitches_in("zh")))
                 start = rng.randrange(max(1, len(run) - 2))
