@@ -19,9 +19,9 @@ import numpy as np
 
 from genrec.attribution import draw_rows, fit_words, keep_words
 from genrec.catalogue import Catalogue
-from genrec.engines import Engine, Message
+from genrec.engines import Engine, Message, weakest_stretch
 from genrec.errors import EngineError, InputError, StoreError
-from genrec.grounding import Grounded, ground
+from genrec.grounding import Grounded, copied_spans, ground
 from genrec.interests import Understanding, asked_number, named_items, understand
 from genrec.language import detect_language
 from genrec.prompt import MAX_MESSAGE, NUM_CANDIDATES, build_messages
@@ -304,7 +304,17 @@ class Assistant:
             return replace(state, withheld=(*state.withheld, Withheld("language", 1.0)))
         if stutters(text):
             return replace(state, withheld=(*state.withheld, Withheld("broken", 1.0)))
-        about = [mention.item for mention in state.mentions[-1:] if mention.item]
+        mentioned = [mention.item for mention in state.mentions if mention.item]
+        named_at = [
+            one.start
+            for one in state.sentences
+            if any(one.start <= mention.start < one.end for mention in state.mentions)
+        ]
+        about = (
+            [mention.item for mention in state.mentions if mention.item and mention.start >= named_at[-1]]
+            if named_at
+            else []
+        )
         known = " ".join([message, *(turn.text for turn in state.conversation.turns if turn.role == "user")])
         ranked = {candidate.item.id: rank for rank, candidate in enumerate(state.candidates)}
 
@@ -314,14 +324,23 @@ class Assistant:
                 self.catalogue.titled(title), key=lambda item: (ranked.get(item.id, len(ranked)), -item.popularity)
             )
 
-        grounded = ground(text, shelf, find, language=state.language, known_text=known, about=about)
+        grounded = ground(
+            text,
+            shelf,
+            find,
+            language=state.language,
+            known_text=known,
+            about=about,
+            mentioned=mentioned,
+            before=state.text,
+        )
         if grounded.is_false:
             return replace(state, withheld=(*state.withheld, Withheld("fact", 1.0)))
         scores = self._toxicity.score([_without_titles(grounded)])[0]
         if verdict(scores) != "ok":
             category = max(_HURTFUL, key=lambda label: scores[label])
             return replace(state, withheld=(*state.withheld, Withheld(category, round(scores["toxicity"], 4))))
-        if self._is_garbled(state, text, prepared):
+        if self._is_garbled(state, grounded.text, prepared):
             return replace(state, withheld=(*state.withheld, Withheld("broken", 1.0)))
         offset = len(state.text)
         moved = tuple(Mention(one.title, one.start + offset, one.end + offset, one.item) for one in grounded.mentions)
@@ -330,15 +349,16 @@ class Assistant:
         return replace(state, text=whole, sentences=(*state.sentences, sentence), mentions=(*state.mentions, *moved))
 
     def _is_garbled(self, state: Reply, text: str, prepared: _Prepared) -> bool:
-        """Whether the model itself finds the sentence less likely than nearly all that people wrote for its training. Only a model
-        whose trainer measured that can say so."""
+        """Whether the model itself finds a stretch of the sentence hardly likely, as where it loses its way inside a word. Only a model
+        whose trainer measured what is hardly likely can say so."""
         floor = self._floors.get(state.language)
         if floor is None:
             return False
         whole = state.text + text
         scores = self.engine.score([prepared.messages], whole)[0]  # (num_tokens,)
-        own = [score for score, (_, end) in zip(scores, self.engine.spans(whole), strict=True) if end > len(state.text)]
-        return bool(own) and float(np.mean(own)) < floor
+        copied = copied_spans(whole, [candidate.item for candidate in prepared.shelf], state.language)
+        weakest = weakest_stretch(scores, self.engine.spans(whole), (len(state.text), len(whole)), copied)
+        return weakest < floor
 
     def _after(self, conversation: Conversation, message: str, state: Reply, prepared: _Prepared) -> Conversation:
         """The conversation with this exchange in it."""

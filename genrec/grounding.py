@@ -1,6 +1,6 @@
 """Holds the prose to the facts: every bold title must be a catalogue item, every year and maker beside it must be its own.
 
-A title with up to two typing errors is set right; one that is not in the catalogue is marked. A year or a maker that contradicts the catalogue is corrected
+A title with up to two typing errors is set right, and so is a pitch that is quoted with slips; a title that is not in the catalogue is marked. A year or a maker that contradicts the catalogue is corrected
 where the sentence speaks of one item, else the sentence is not shown.
 """
 
@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from rapidfuzz import fuzz
 from rapidfuzz.distance import Levenshtein
 
 from genrec.schema import Item, Language, Mention
@@ -29,6 +30,8 @@ _BY = re.compile(
 _BY_ZH = re.compile(r"(?:作者|导演|创作者|歌手|出品)(?:是|：)([\u3400-\u9fff·A-Za-z .]{2,24}?)(?=[，。！？；、]|$)")
 MARK = {"en": " (not in the catalogue)", "zh": "（不在目录中）"}
 MAX_EDITS = 2
+_QUOTE_SCORE = 85.0  # of 100: likeness from which a passage counts as a quotation of a pitch
+_MIN_QUOTE = 12  # characters; a shorter pitch is like too much else
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +51,13 @@ def ground(
     language: Language,
     known_text: str = "",
     about: Sequence[Item] = (),
+    mentioned: Sequence[Item] = (),
+    before: str = "",
 ) -> Grounded:
     """The sentence held to the facts of `shelf` (what the model was given) and of the whole catalogue (`find` by title).
 
-    `about` are the items that the sentence before spoke of, for sentences that say "it"; `known_text` is text whose years and names may be repeated
-    (the visitor's message).
+    `about` are the items that the last sentence with a title named, for sentences that say "it"; `mentioned` are all that were named in the reply,
+    whose text so far is `before`. `known_text` is text whose years and names may be repeated (the visitor's message).
     """
     pieces: list[str] = []
     mentions: list[Mention] = []
@@ -65,7 +70,7 @@ def ground(
         mentions.append(Mention(title, start, start + len(title) + 4, item))
         position = match.end()
     pieces.append(sentence[position:])
-    text = "".join(pieces)
+    text = _quotes_set_right("".join(pieces), shelf, language)
     items = [mention.item for mention in mentions if mention.item]
     subjects = items or list(about)
     own_year = {
@@ -78,13 +83,8 @@ def ground(
     fixed, is_false = _check_years(text, subjects, shelf, known_text)
     if not is_false:
         fixed, is_false = _check_makers(fixed, subjects, shelf, known_text, language)
-    others = [item for item in shelf if item not in subjects]
     is_false = is_false or _has_unknown_number(fixed, [*shelf, *subjects], known_text)
-    is_false = (
-        is_false
-        or bool(subjects)
-        and any(_is_quoted(pitch, fixed) for item in others for pitch in item.pitches_in(language))
-    )
+    is_false = is_false or _is_mistold(fixed, items, shelf, language, about=about, mentioned=mentioned, before=before)
     return Grounded(fixed, _relocated(fixed, mentions), is_false)
 
 
@@ -165,6 +165,65 @@ def _has_unknown_number(text: str, items: Sequence[Item], known_text: str) -> bo
     decades = {f"{item.year // 10 * 10}" for item in items if item.year}
     outside = _BOLD.sub("", text)
     return any(len(number) > 1 and number not in known | decades for number in _NUMBER.findall(outside))
+
+
+def copied_spans(text: str, shelf: Sequence[Item], language: Language) -> list[tuple[int, int]]:
+    """The half-open spans of titles and of pitches that are quoted exactly."""
+    spans = [match.span() for match in _BOLD.finditer(text)]
+    for pitch in (pitch for item in shelf for pitch in item.pitches_in(language)):
+        start = text.find(pitch[1:])
+        if start > 0:
+            spans.append((start - 1, start - 1 + len(pitch)))
+    return spans
+
+
+def _quotes_set_right(text: str, shelf: Sequence[Item], language: Language) -> str:
+    """The text with pitches that it quotes with slips ("Seaat drips, the fan will not turn") quoted exactly."""
+    for pitch in (pitch for item in shelf for pitch in item.pitches_in(language)):
+        found = (
+            fuzz.partial_ratio_alignment(pitch, text, score_cutoff=_QUOTE_SCORE) if len(text) >= len(pitch) else None
+        )
+        if not found or len(pitch) < _MIN_QUOTE:
+            continue
+        start, end = found.dest_start, found.dest_end
+        if not has_cjk(pitch):  # to whole words
+            start -= len(re.findall(r"[\w'’-]*$", text[:start])[0])
+            end += len(re.findall(r"^[\w'’-]*", text[end:])[0])
+        while end > start and not text[end - 1].isalnum() and pitch[-1:].isalnum():
+            end -= 1
+        while start < end and not text[start].isalnum() and pitch[:1].isalnum():
+            start += 1
+        quoted = text[start:end]
+        if "**" in quoted or fuzz.ratio(pitch, quoted) < _QUOTE_SCORE:
+            continue
+        begins = quoted[:1].isupper() or not text[:start].strip()
+        text = text[:start] + (pitch[:1].upper() if begins else pitch[:1]) + pitch[1:] + text[end:]
+    return text
+
+
+def _is_mistold(
+    text: str,
+    items: Sequence[Item],
+    shelf: Sequence[Item],
+    language: Language,
+    *,
+    about: Sequence[Item],
+    mentioned: Sequence[Item],
+    before: str,
+) -> bool:
+    """Whether the sentence tells an item (by its pitch) as another, or again. Told without a title, an item must be what the talk is of, or one
+    that is named next ("The story goes like this: …. That's **Alien**."); and then it must be named next."""
+
+    def told_in(part: str) -> list[Item]:
+        return [item for item in shelf if any(_is_quoted(pitch, part) for pitch in item.pitches_in(language))]
+
+    told, told_before = told_in(text), told_in(before)
+    if any(item in told_before for item in told):
+        return True
+    unnamed = [item for item in told_before if item not in mentioned]
+    if items:
+        return any(item not in items for item in told) or bool(unnamed) and not any(item in items for item in unnamed)
+    return any(item in mentioned and item not in about for item in told) or bool(unnamed) and bool(told)
 
 
 def _told(item: Item) -> str:

@@ -35,7 +35,7 @@ _CONTRAST = re.compile(
 )  # what follows is liked unless it says no itself
 _NEGATIVE = re.compile(
     r"\b(?:not|no|without|don'?t|doesn'?t|didn'?t|hate[ds]?|dislike[ds]?|avoid(?:ed)?|nothing|never|except|anything but|isn'?t|aren'?t|wasn'?t|tired of|sick of|(?:can|could)(?:'?t|not) stand|less)\b"
-    r"|不要|不想|不喜欢|不爱|不看|不吃|不能吃|讨厌|别|除了|受不了|不含|没兴趣|不(?:太|怎么|大|是很)(?:喜欢|爱|想)",
+    r"|不要|不想|不喜欢|不爱|不看|不吃|不能吃|讨厌|别|除了|受不了|不含|没兴趣|不感兴趣|不(?:太|怎么|大|是很)(?:喜欢|爱|想)",
     re.IGNORECASE,
 )
 _NOT_NEGATIVE = re.compile(
@@ -205,6 +205,9 @@ _ASKED_NUMBERS = tuple(
         ),
     ),
 )  # fmt: skip
+_QUESTION = re.compile(
+    r"[?？]|吗|呢|怎么样|什么|多[长少久]|哪|^(?:is|are|does|do|how|what|who|when|where|can|could)\b", re.IGNORECASE
+)
 _GREETING = re.compile(
     r"(?:hi+|hell+o+|hey+|good (?:morning|evening|afternoon|day))\b|你好|您好|嗨|哈喽", re.IGNORECASE
 )
@@ -298,9 +301,10 @@ def understand(
     if intent == "none" or intent in ("greeting", "thanks") and has_wish:
         is_chat = not has_wish and _GREETING.match(text.strip()) and len(words(text)) <= 8
         intent = "greeting" if is_chat else "recommend"
-    num_more_words = len(words(text)) - sum(len(words(text[start:end])) for _, start, end in named_spans)
-    if intent == "recommend" and named and set(named) <= set(last_items) and num_more_words <= 1:
-        intent = "about"  # "Slow River?" of what was just recommended
+    if intent == "recommend" and named and set(named) <= set(last_items) and not interests:
+        intent = _of_the_shown(
+            text, len(words(text)) - sum(len(words(text[start:end])) for _, start, end in named_spans)
+        )
     if intent == "reject" and len(interests) > 0 and not last_items and not named:
         intent = "recommend"
     if intent == "recommend" and not kinds and not profile.kinds:
@@ -335,6 +339,16 @@ def understand(
         seen=tuple(dict.fromkeys(seen)),
     )
     return Understanding(updated, intent, named, has_wish or bool(kinds))
+
+
+def _of_the_shown(message: str, num_other_words: int) -> Intent:
+    """What a message asks for that names what was just shown, and nothing else: "Alien?" wants to know more, "fell asleep during Alien"
+    wants another, "I loved Alien" wants more like it."""
+    if _NEGATIVE.search(message):
+        return "reject"
+    if num_other_words <= 1 or _QUESTION.search(message):
+        return "about"
+    return "more" if _PRAISE.search(message) else "reject"
 
 
 def asked_number(message: str) -> int:

@@ -400,9 +400,15 @@ def test_a_message_without_a_wish_says_so(read, message):
 
 
 @pytest.mark.parametrize(
-    ("message", "intent"), [("Slam Dunk?", "about"), ("灌篮高手呢", "about"), ("I loved Slam Dunk", "recommend")]
-)
-def test_the_bare_name_of_what_was_just_shown_asks_about_it(read, catalogue, message, intent):
+    ("message", "intent"),
+    [
+        ("Slam Dunk?", "about"), ("灌篮高手呢", "about"), ("How long is Slam Dunk", "about"), ("I loved Slam Dunk", "more"),
+        ("fell asleep during Slam Dunk lol", "reject"), ("灌篮高手不感兴趣", "reject"), ("灌篮高手我早就知道了", "reject"),
+    ],
+)  # fmt: skip
+def test_what_is_said_of_the_item_just_shown_and_nothing_else_decides_what_is_asked_for(
+    read, catalogue, message, intent
+):
     shown = catalogue.titled("Slam Dunk")[:1]
     assert read(message, last_items=shown).intent == intent
     assert read("Slam Dunk?").intent == "recommend"

@@ -24,8 +24,8 @@ class EngineInfo:
     num_parameters: int  # 0: not known
     window: int  # tokens that prompt and reply may take together; 0: not known
     can_score: bool
-    sentence_floors: Mapping[str, float] = field(default_factory=dict)  # by language: the mean log-probability (nats a
-    # token) that 99 of 100 human sentences of its training reach; empty where nobody measured it
+    sentence_floors: Mapping[str, float] = field(default_factory=dict)  # by language: `weakest_stretch` below which a
+    # sentence counts as garbled; empty where nobody measured it
 
 
 def stop_telemetry() -> None:
@@ -35,6 +35,22 @@ def stop_telemetry() -> None:
     constants.HF_HUB_DISABLE_TELEMETRY = (
         True  # the variable of this name is read once, at an import that may lie behind us
     )
+
+
+def weakest_stretch(
+    scores: np.ndarray, spans: Sequence[tuple[int, int]], part: tuple[int, int], copied: Sequence[tuple[int, int]]
+) -> float:
+    """The lowest mean of four neighbouring log-probabilities (nats) of `scores` (num_tokens,) within a part of a text; 0 for fewer tokens.
+
+    `spans` are the tokens' characters; tokens that lie in a `copied` span do not count, since they may have been set right or held there. A choice
+    of words is one unlikely token among likely ones; a garbled word is several in a row.
+    """
+    own = [
+        float(score)
+        for score, (start, end) in zip(scores, spans, strict=True)
+        if part[0] < end <= part[1] and not any(low < end and start < high for low, high in copied)
+    ]
+    return min((sum(own[start : start + 4]) / 4 for start in range(len(own) - 3)), default=0.0)
 
 
 class Engine(Protocol):

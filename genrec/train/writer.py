@@ -27,9 +27,12 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 from tqdm import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from genrec.engines import weakest_stretch
 from genrec.engines.local import LocalEngine
 from genrec.errors import SettingsError
+from genrec.grounding import copied_spans
 from genrec.prompt import NUM_CANDIDATES
+from genrec.schema import Language
 from genrec.text import sentences
 from genrec.train.corpus import Corpus, Dialogue
 
@@ -357,7 +360,7 @@ def train(recipe: Recipe, out: Path, work: Path, *, data: Path, start: Path | No
     ]
     rates = [recipe.muon_rate, recipe.adam_rate]
     checkpoint = work / "checkpoint.pt"
-    step, num_tokens, spent_s = 0, 0, 0.0
+    step, num_tokens, spent_s, smooth = 0, 0, 0.0, 0.0
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True, map_location=device)
         if state["begun_as"] != _begun_as(recipe):
@@ -365,7 +368,7 @@ def train(recipe: Recipe, out: Path, work: Path, *, data: Path, start: Path | No
         model.load_state_dict(state["model"])
         for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
-        step, num_tokens, spent_s = state["step"], state["num_tokens"], state["spent_s"]
+        step, num_tokens, spent_s, smooth = (state[name] for name in ("step", "num_tokens", "spent_s", "smooth"))
     is_half_fast = device == "cuda" or torch.cpu.get_capabilities().get(
         "avx512_bf16", False
     )  # emulated bf16 is slower than fp32
@@ -375,7 +378,7 @@ def train(recipe: Recipe, out: Path, work: Path, *, data: Path, start: Path | No
 
         writer = SummaryWriter(str(work / "logs"))
     bar = tqdm(total=recipe.steps, initial=step, unit="step", desc="writer")
-    last_save, smooth, phase = time.monotonic(), 0.0, 0
+    last_save, phase = time.monotonic(), 0
     stream: Iterator[Batch] = iter(())
     model.train()
     while step < recipe.steps:
@@ -417,6 +420,7 @@ def train(recipe: Recipe, out: Path, work: Path, *, data: Path, start: Path | No
                     "step": step,
                     "num_tokens": num_tokens,
                     "spent_s": spent_s,
+                    "smooth": smooth,
                     "begun_as": _begun_as(recipe),
                 },
                 checkpoint.with_suffix(".new"),
@@ -472,22 +476,24 @@ def held_out_loss(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, c
 def sentence_floors(
     model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, corpus: Corpus, recipe: Recipe
 ) -> dict[str, float]:
-    """By language, the mean log-probability in nats a token that 99 of 100 sentences of held-out dialogues reach; what the model
-    writes below it is garbled more often than not."""
+    """By language, the weakest stretch of four tokens that 97 of 100 sentences of held-out dialogues pass, in nats a token.
+
+    Evidence (2026-11-25): of 389 English and 304 Chinese sentences drawn at temperature 0.7, reading finds most of the weakest garbled ("a heap of
+    croser能ed paper"); ranked by the mean of the whole sentence, half of those are missed. A false alarm costs a rewrite only.
+    """
     engine = LocalEngine(model, tokenizer, name="")
-    floors = {}
-    for language in ("en", "zh"):
-        means = []
+    floors: dict[str, float] = {}
+    languages: tuple[Language, ...] = ("en", "zh")
+    for language in languages:
+        weakest = []
         for dialogue in itertools.islice(corpus.dialogues(8, languages=(language,)), recipe.held_out_dialogues):
-            scores = engine.score([dialogue.messages], dialogue.reply)[0]  # (num_tokens,)
-            ends = np.array([end for _, end in engine.spans(dialogue.reply)])
-            position = 0
+            scores, spans = engine.score([dialogue.messages], dialogue.reply)[0], engine.spans(dialogue.reply)
+            copied = copied_spans(dialogue.reply, [candidate.item for candidate in dialogue.candidates], language)
+            end = 0
             for sentence in sentences([dialogue.reply]):
-                is_own = (ends > position) & (ends <= position + len(sentence))
-                position += len(sentence)
-                if is_own.any():
-                    means.append(scores[is_own].mean())
-        floors[language] = round(float(np.quantile(means, 0.01)), 3)
+                start, end = end, end + len(sentence)
+                weakest.append(weakest_stretch(scores, spans, (start, end), copied))
+        floors[language] = round(float(np.quantile(weakest, 0.03)), 3)
     return floors
 
 
