@@ -95,6 +95,6 @@ def test_samples_show_withheld_sentences_and_empty_replies_too():
 def test_the_real_writer_is_measured_on_prompts_and_on_dialogues(assistant, catalogue, vocabulary):
     corpus = Corpus(catalogue, vocabulary, held_out=True)
     raw = evaluate_raw(assistant.engine, corpus, num_prompts=2, seed=3, sampling=Sampling(max_new_tokens=60))
-    assert {"raw_titles_en", "raw_titles_zh", "raw_language_en", "distinct_2_zh"} <= raw.keys()
+    assert {"raw_language_en", "raw_language_zh", "raw_whole_sentences_en", "distinct_2_zh"} <= raw.keys()
     served = evaluate_served(assistant, corpus, num_dialogues=2, seed=3, sampling=Sampling(max_new_tokens=60))
     assert served["served_answered_en"]["of"] == 1 and 0 <= served["self_bleu_4_zh"] <= 1

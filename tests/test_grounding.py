@@ -145,3 +145,47 @@ def test_what_the_visitor_or_the_pitch_said_may_be_repeated():
 def test_chinese_prose_is_held_to_the_same_facts(sentence, expected):
     grounded = check(sentence, language="zh")
     assert (grounded.text, grounded.is_false) == (expected, False)
+
+
+# Pitches
+
+JURY = Item(
+    "film-5", "film", "12 Angry Men", "十二怒汉", pitch="sweat drips, the fan will not turn, and the knife comes out again", pitch_zh="半夜有人丢下两个麻袋，吓坏的农民只好养到过年",
+)  # fmt: skip
+SHIP = Item(
+    "film-6", "film", "Alien", "异形", pitch="seven people wake far too early and let a guest aboard their ship"
+)
+
+
+@pytest.mark.parametrize(
+    ("written", "shown", "language"),
+    [
+        ("Seaat drips, the fan will not turn, and the knife comes out again. ", "Sweat drips, the fan will not turn, and the knife comes out again. ", "en"),
+        ("**12 Angry Men**: sweat drips, the fan will trn, and the knife comes out again.", "**12 Angry Men**: sweat drips, the fan will not turn, and the knife comes out again.", "en"),
+        ("**十二怒汉**：半夜有人丢下两个麻袋，吓坏的农民只好样到过年。", "**十二怒汉**：半夜有人丢下两个麻袋，吓坏的农民只好养到过年。", "zh"),
+        ("Sweat drips from nobody here, and it is another sentence altogether, honestly.", "Sweat drips from nobody here, and it is another sentence altogether, honestly.", "en"),
+    ],
+)  # fmt: skip
+def test_a_pitch_quoted_with_slips_is_quoted_exactly(written, shown, language):
+    assert check(written, JURY, SHIP, language=language).text == shown
+
+
+TOLD = "Seven people wake far too early and let a guest aboard their ship."
+
+
+@pytest.mark.parametrize(
+    ("sentence", "options", "is_false"),
+    [
+        (f"**Alien**: {TOLD.lower()}", {}, False),
+        (f"**12 Angry Men**: {TOLD.lower()}", {}, True),  # told as another
+        (TOLD, {}, False),  # named next
+        ("That's **Alien**.", {"before": TOLD}, False),
+        ("That's **12 Angry Men**.", {"before": TOLD}, True),  # another is named next
+        (f"**Alien** again: {TOLD.lower()}", {"before": TOLD, "mentioned": [SHIP]}, True),  # told twice
+        (TOLD, {"about": [SHIP], "mentioned": [SHIP]}, False),
+        (TOLD, {"about": [JURY], "mentioned": [SHIP, JURY]}, True),  # the talk is of another by now
+        (TOLD, {"about": [JURY], "mentioned": [JURY]}, False),
+    ],
+)
+def test_an_item_told_as_another_or_again_is_not_shown(sentence, options, is_false):
+    assert check(sentence, JURY, SHIP, **options).is_false == is_false

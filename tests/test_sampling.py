@@ -248,3 +248,16 @@ def test_titles_named_in_the_part_that_is_continued_count_towards_those_asked_fo
     titles = [[frozenset({5}), frozenset({9})], [frozenset({6}), frozenset({9})]]
     assert not TitleLock(titles, 2, named=[0]).may_end()
     assert TitleLock(titles, 1, named=[0]).may_end()
+
+
+def test_the_weakest_stretch_is_the_lowest_mean_of_four_tokens_that_are_not_copied():
+    import numpy as np
+
+    from genrec.engines import weakest_stretch
+
+    scores = np.array([-9.0, 0, 0, 0, -4, -4, -4, -4, -1, -1])
+    spans = [(position, position + 1) for position in range(10)]
+    assert weakest_stretch(scores, spans, (0, 10), ()) == -4
+    assert weakest_stretch(scores, spans, (0, 4), ()) == -2.25  # only the part asked for
+    assert weakest_stretch(scores, spans, (0, 10), [(4, 8)]) == -2.25  # 0, 0, -1, -1 and so on are higher
+    assert weakest_stretch(scores, spans, (0, 3), ()) == 0 and weakest_stretch(scores[:0], [], (0, 3), ()) == 0
