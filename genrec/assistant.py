@@ -51,6 +51,7 @@ MAX_REWRITES = 2  # of a reply in which a hurtful sentence had to be withheld, e
 MAX_REPAIRS = 6  # the same where it was false, garbled or in another language
 _HURTFUL = ("insult", "threat", "identity_attack", "obscene")
 _ABOUT_SHOWN = ("about", "why", "maker", "compare")  # requests that speak of items already on the table
+_ABOUT_ONE = ("about", "why", "maker")  # of these, a message that names one item wants to hear of no other
 _NO_ITEMS = ("greeting", "thanks")
 _TEXTS: dict[str, dict[Language, str]] = {
     "cut": {
@@ -231,7 +232,8 @@ class Assistant:
             ]
             candidates = (*table, *(one for one in candidates if one.item not in [each.item for each in table]))
         candidates = tuple(replace(one, telling=_telling(one.item, sampling.seed)) for one in candidates)
-        shelf = () if understanding.intent in _NO_ITEMS else candidates[:NUM_CANDIDATES]
+        is_of_one = understanding.intent in _ABOUT_ONE and len(understanding.named) == 1
+        shelf = () if understanding.intent in _NO_ITEMS else candidates[: 1 if is_of_one else NUM_CANDIDATES]
         is_choice = understanding.intent not in (*_ABOUT_SHOWN, *_NO_ITEMS)
         wanted = asked_number(message) or (1 if tone == "brief" else NUM_PICKS)
         num_picks = min(wanted, len(shelf)) if is_choice else 0

@@ -111,7 +111,9 @@ def test_a_question_about_what_was_shown_asks_for_no_picks(make_assistant, scrip
     assistant = make_assistant(scripted(["Try **Alien**.", "Fine."]))
     first = last(assistant, "space horror films")
     reply = last(assistant, "tell me more about Alien", first.conversation)
-    assert "pick" not in reply.messages[0]["content"].split("\n\n", 1)[1].splitlines()[0]
+    facts = reply.messages[0]["content"].split("\n\n", 1)[1]
+    assert "pick" not in facts.splitlines()[0]
+    assert "1. **Alien**" in facts and "2. **" not in facts
 
 
 def test_a_seed_tells_an_item_one_way_and_another_seed_may_tell_it_another(make_assistant, scripted):
