@@ -279,7 +279,7 @@ def understand(
     shown = {normalise(item.title): item for item in last_items}  # of namesakes, the one on the table is meant
     named_spans = [
         (shown.get(normalise(item.title), item), start, end)
-        for item, start, end in named_items(text, by_title)
+        for item, start, end in named_items(text, by_title) or _named_of(last_items, text)
         if _has_mark(text, start, end) or not _is_attribute(found, start, end)
     ]
     titles = [match.span(match.lastindex or 0) for match in _TITLES.finditer(text)]
@@ -386,6 +386,23 @@ def named_items(message: str, by_title: Mapping[str, tuple[Item, ...]]) -> list[
                 position = last - 1
                 break
         position += 1
+    return found
+
+
+def _named_of(items: Sequence[Item], message: str) -> list[tuple[Item, int, int]]:
+    """Those of the items just shown that a message names, where no mark tells that it does: the whole message is the title, as in "chess?" (an
+    edit of six letters is a typing error), or a title of several words stands in it."""
+    whole = re.fullmatch(r"\W*(.*?)\W*", message, re.DOTALL)
+    low, high = whole.span(1) if whole else (0, 0)
+    asked = normalise(message[low:high])
+    found = []
+    for item in items:
+        for title in {normalise(item.title), normalise(item.title_zh)} - {""}:
+            if OSA.distance(asked, title, score_cutoff=len(title) // 6) <= len(title) // 6:
+                return [(item, low, high)]
+            spelt = r"\W+".join(re.escape(word) for word in title.split())
+            if " " in title and (match := re.search(rf"\b{spelt}\b", message, re.IGNORECASE)):
+                found.append((item, *match.span()))
     return found
 
 

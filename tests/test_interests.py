@@ -415,6 +415,19 @@ def test_what_is_said_of_the_item_just_shown_and_nothing_else_decides_what_is_as
 
 
 @pytest.mark.parametrize(
+    ("message", "title", "is_meant"),
+    [
+        ("chess?", "Chess", True), ("seville", "Seville", True), ("empresses in hte palace?", "Empresses in the Palace", True),
+        ("how long is the swimmers", "The Swimmers", True), ("where can I go", "Go", False), ("something like chess but quick", "Chess", False),
+    ],
+)  # fmt: skip
+def test_a_title_just_shown_is_known_without_capitals_and_with_typing_errors(read, catalogue, message, title, is_meant):
+    shown = [item for item in catalogue.items if item.title == title][:1]
+    result = read(message, last_items=shown)
+    assert (result.named == tuple(shown) and result.intent == "about") == is_meant
+
+
+@pytest.mark.parametrize(
     ("message", "number"),
     [
         ("just give me one good film", 1), ("ok, gimme 3 more", 3), ("two films for tonight", 2), ("推荐一个科幻片，一个就够", 1), ("给我三个冷门景点", 3),

@@ -23,9 +23,9 @@ from tqdm import tqdm
 from genrec.assistant import Assistant
 from genrec.engines.local import LocalEngine
 from genrec.errors import SettingsError
-from genrec.grounding import ground
+from genrec.grounding import copied_spans, ground
 from genrec.load import load_assistant, set_threads
-from genrec.schema import Conversation, Language, Reply, Sampling
+from genrec.schema import Conversation, Item, Language, Reply, Sampling
 from genrec.settings import Settings
 from genrec.text import has_cjk, plain, sentences, stutters, words
 from genrec.train.corpus import Corpus, Dialogue
@@ -165,7 +165,7 @@ def evaluate_served(
             more = _last(assistant, first.conversation, message, drawn, language)
             counts += judge_served(more, language)
             counts["more_about_it_of"] += 1
-            counts["more_about_it"] += more.items == (rejected,)
+            counts["more_about_it"] += tells_of(more, rejected, language)
         figures |= _shares(counts, f"served_{{}}_{language}")
         message = corpus.asks("recommend", rng.choice(corpus.items), language, rng)
         figures[f"self_bleu_4_{language}"] = self_bleu_4(
@@ -175,6 +175,13 @@ def evaluate_served(
             ]
         )
     return figures
+
+
+def tells_of(reply: Reply, item: Item, language: Language) -> bool:
+    """Whether a reply speaks of one item and of no other: it names it, or tells a fact of it."""
+    if reply.items:
+        return reply.items == (item,)
+    return not reply.mentions and bool(copied_spans(reply.text, [item], language))
 
 
 def _last(assistant: Assistant, before: Conversation, message: str, sampling: Sampling, language: Language) -> Reply:

@@ -64,7 +64,7 @@ class Recipe:
     muon_rate: float = 0.02
     adam_rate: float = 5e-3  # on embeddings of spread 0.08
     warmup_steps: int = 20
-    constant_share: float = 0.45  # of the steps at the full rate; then a cosine to 2 %
+    constant_share: float = 0.2  # of the steps at the full rate; then a cosine to 2 %
     prompt_weight: float = 0.5
     prompt_share: float = 0.15  # of the prompt's tokens that the loss is taken on
     copied_weight: float = 2.0
