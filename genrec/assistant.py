@@ -22,7 +22,7 @@ from genrec.catalogue import Catalogue
 from genrec.engines import Engine, Message, weakest_stretch
 from genrec.errors import EngineError, InputError, StoreError
 from genrec.grounding import Grounded, copied_spans, ground
-from genrec.interests import Understanding, asked_number, named_items, understand
+from genrec.interests import Intent, Understanding, asked_number, named_items, understand
 from genrec.language import detect_language
 from genrec.prompt import MAX_MESSAGE, NUM_CANDIDATES, build_messages
 from genrec.retrieval import Ranking, Retriever
@@ -232,10 +232,9 @@ class Assistant:
             ]
             candidates = (*table, *(one for one in candidates if one.item not in [each.item for each in table]))
         candidates = tuple(replace(one, telling=_telling(one.item, sampling.seed)) for one in candidates)
-        is_of_one = understanding.intent in _ABOUT_ONE and len(understanding.named) == 1
-        shelf = () if understanding.intent in _NO_ITEMS else candidates[: 1 if is_of_one else NUM_CANDIDATES]
-        is_choice = understanding.intent not in (*_ABOUT_SHOWN, *_NO_ITEMS)
         wanted = asked_number(message) or (1 if tone == "brief" else NUM_PICKS)
+        shelf = _shelf(understanding.intent, candidates, len(understanding.named or shown), wanted)
+        is_choice = understanding.intent not in (*_ABOUT_SHOWN, *_NO_ITEMS)
         num_picks = min(wanted, len(shelf)) if is_choice else 0
         missed = ranking.unanswered or ranking.relaxed
         note = _TEXTS["unanswered"][language].format(missed) if missed else ""
@@ -307,16 +306,6 @@ class Assistant:
         if stutters(text):
             return replace(state, withheld=(*state.withheld, Withheld("broken", 1.0)))
         mentioned = [mention.item for mention in state.mentions if mention.item]
-        named_at = [
-            one.start
-            for one in state.sentences
-            if any(one.start <= mention.start < one.end for mention in state.mentions)
-        ]
-        about = (
-            [mention.item for mention in state.mentions if mention.item and mention.start >= named_at[-1]]
-            if named_at
-            else []
-        )
         known = " ".join([message, *(turn.text for turn in state.conversation.turns if turn.role == "user")])
         ranked = {candidate.item.id: rank for rank, candidate in enumerate(state.candidates)}
 
@@ -332,7 +321,7 @@ class Assistant:
             find,
             language=state.language,
             known_text=known,
-            about=about,
+            about=_last_named(state),
             mentioned=mentioned,
             before=state.text,
         )
@@ -498,6 +487,16 @@ def _telling(item: Item, seed: int | None) -> int:
     return zlib.crc32(f"{seed} {item.id}".encode()) % 2
 
 
+def _shelf(intent: Intent, candidates: Sequence[Candidate], num_meant: int, num_wanted: int) -> tuple[Candidate, ...]:
+    """What the model reads: the first candidates, of which those that answer no wish stay away when enough others do; only the
+    one item meant when the visitor asks about it."""
+    if intent in _NO_ITEMS:
+        return ()
+    first = tuple(candidates[: 1 if intent in _ABOUT_ONE and num_meant == 1 else NUM_CANDIDATES])
+    fitting = tuple(one for one in first if one.fits)
+    return fitting if intent not in _ABOUT_SHOWN and len(fitting) >= num_wanted else first
+
+
 def _fits_before(item: Item, conversation: Conversation) -> tuple[str, ...]:
     """The wishes of the conversation so far that an item on the table answers."""
     terms = {*item.tags, *item.moods, item.country}
@@ -548,6 +547,15 @@ def _with_placeholder(state: Reply) -> Reply:
 
 def _joined(*notices: str) -> str:
     return " ".join(notice for notice in notices if notice)
+
+
+def _last_named(state: Reply) -> list[Item]:
+    """The items that the last sentence with a title in it names: whom "it" means."""
+    for sentence in reversed(state.sentences):
+        named = [one.item for one in state.mentions if one.item and sentence.start <= one.start < sentence.end]
+        if named:
+            return named
+    return []
 
 
 def _sentence_at(shown: Sequence[Sentence], position: int) -> int:

@@ -25,6 +25,7 @@ from genrec.engines.local import LocalEngine
 from genrec.errors import SettingsError
 from genrec.grounding import copied_spans, ground
 from genrec.load import load_assistant, set_threads
+from genrec.prompt import NUM_CANDIDATES
 from genrec.schema import Conversation, Item, Language, Reply, Sampling
 from genrec.settings import Settings
 from genrec.text import has_cjk, plain, sentences, stutters, words
@@ -151,6 +152,10 @@ def evaluate_served(
             drawn = replace(sampling, seed=seed + number)
             first = _last(assistant, Conversation(), corpus.asks("recommend", wanted, language, rng), drawn, language)
             counts += judge_served(first, language)
+            fitting = {candidate.item for candidate in first.candidates[:NUM_CANDIDATES] if candidate.fits}
+            if fitting:
+                counts["fit_of"] += 1
+                counts["fit"] += bool(fitting & set(first.items))
             counts["answered_of"] += 1
             if not first.items:
                 continue

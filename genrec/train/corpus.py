@@ -363,7 +363,7 @@ class Corpus:
         self, rng: random.Random, language: Language, intent: str, tone: str, visitor: dict[str, str], kinds: list[str]
     ) -> str:
         frame = self._frames[language].pick(rng, intent, "message", tone, visitor, kinds)
-        if not frame and intent == "nofit":
+        if not frame and intent in _CHOICES:  # few are held out, and not every one suits every kind
             frame = self._frames[language].pick(rng, "recommend", "message", tone, visitor, kinds)
         message = _unmark(_fill(frame, visitor, language))[0]
         if rng.random() < 0.3:
@@ -456,7 +456,6 @@ class Corpus:
             "creator": item.creator_in(language),
             "country": say(item.country, language) if item.country else "",
             "pitch": pitch,
-            "Pitch": pitch[:1].upper() + pitch[1:],
             "tag": tags[0] if tags else "",
             "other_tag": tags[1] if len(tags) > 1 else "",
             "mood": say(rng.choice(item.moods[:2]), language) if item.moods else "",
