@@ -6,6 +6,8 @@ far, so whoever shows it only renders. A conversation goes in and comes out; not
 
 from __future__ import annotations
 
+import math
+import random
 import re
 import secrets
 import time
@@ -49,6 +51,8 @@ from genrec.vocabulary import Vocabulary
 NUM_PICKS = 2  # titles a reply names unless the visitor asks for a number; a brief one names one
 MAX_REWRITES = 2  # of a reply in which a hurtful sentence had to be withheld, each from that sentence
 MAX_REPAIRS = 6  # the same where it was false, garbled or in another language
+_NUM_DRAWN = 12  # first candidates that the shelf is drawn from
+_RANK_DECAY = 0.35  # by how much a place lower in rank is drawn less, in units of the Gumbel keys at temperature 1
 _HURTFUL = ("insult", "threat", "identity_attack", "obscene")
 _ABOUT_SHOWN = ("about", "why", "maker", "compare")  # requests that speak of items already on the table
 _ABOUT_ONE = ("about", "why", "maker")  # of these, a message that names one item wants to hear of no other
@@ -233,7 +237,7 @@ class Assistant:
             candidates = (*table, *(one for one in candidates if one.item not in [each.item for each in table]))
         candidates = tuple(replace(one, telling=_telling(one.item, sampling.seed)) for one in candidates)
         wanted = asked_number(message) or (1 if tone == "brief" else NUM_PICKS)
-        shelf = _shelf(understanding.intent, candidates, len(understanding.named or shown), wanted)
+        shelf = _shelf(understanding.intent, candidates, len(understanding.named or shown), wanted, sampling)
         is_choice = understanding.intent not in (*_ABOUT_SHOWN, *_NO_ITEMS)
         num_picks = min(wanted, len(shelf)) if is_choice else 0
         missed = ranking.unanswered or ranking.relaxed
@@ -487,14 +491,41 @@ def _telling(item: Item, seed: int | None) -> int:
     return zlib.crc32(f"{seed} {item.id}".encode()) % 2
 
 
-def _shelf(intent: Intent, candidates: Sequence[Candidate], num_meant: int, num_wanted: int) -> tuple[Candidate, ...]:
+def _shelf(
+    intent: Intent, candidates: Sequence[Candidate], num_meant: int, num_wanted: int, sampling: Sampling
+) -> tuple[Candidate, ...]:
     """What the model reads: the first candidates, of which those that answer no wish stay away when enough others do; only the
     one item meant when the visitor asks about it."""
     if intent in _NO_ITEMS:
         return ()
-    first = tuple(candidates[: 1 if intent in _ABOUT_ONE and num_meant == 1 else NUM_CANDIDATES])
+    if intent in _ABOUT_SHOWN:
+        return tuple(candidates[: 1 if intent in _ABOUT_ONE and num_meant == 1 else NUM_CANDIDATES])
+    first = _drawn(candidates[:_NUM_DRAWN], sampling)[:NUM_CANDIDATES]
     fitting = tuple(one for one in first if one.fits)
-    return fitting if intent not in _ABOUT_SHOWN and len(fitting) >= num_wanted else first
+    return fitting if len(fitting) >= num_wanted else first
+
+
+def _drawn(candidates: Sequence[Candidate], sampling: Sampling) -> tuple[Candidate, ...]:
+    """The candidates, those of one kind that answer the same wishes in an order drawn by the seed, the likelier the higher they rank (Gumbel keys);
+    so another seed has other ideas, and every wish stays answered. At temperature 0 the order is the rank's."""
+    groups: dict[tuple[str, frozenset[str]], list[int]] = {}
+    for rank, one in enumerate(candidates):
+        groups.setdefault((one.item.kind, frozenset(one.fits)), []).append(rank)
+    drawn = list(candidates)
+    for ranks in groups.values():
+        keys = [
+            _RANK_DECAY * place - sampling.temperature * _gumbel(candidates[rank].item, sampling.seed)
+            for place, rank in enumerate(ranks)
+        ]
+        for rank, (_, other) in zip(ranks, sorted(zip(keys, ranks, strict=True)), strict=True):
+            drawn[rank] = candidates[other]
+    return tuple(drawn)
+
+
+def _gumbel(item: Item, seed: int | None) -> float:
+    """A standard Gumbel number that an item and a seed always have together."""
+    share = random.Random(f"{item.id} {seed}").random()
+    return -math.log(-math.log(max(share, 1e-12)))
 
 
 def _fits_before(item: Item, conversation: Conversation) -> tuple[str, ...]:

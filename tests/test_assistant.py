@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -114,6 +116,21 @@ def test_a_question_about_what_was_shown_asks_for_no_picks(make_assistant, scrip
     facts = reply.messages[0]["content"].split("\n\n", 1)[1]
     assert "pick" not in facts.splitlines()[0]
     assert "1. **Alien**" in facts and "2. **" not in facts
+
+
+def test_another_seed_has_other_ideas_and_every_wish_stays_answered(make_assistant, scripted):
+    engine = scripted(["Fine."])
+    assistant = make_assistant(engine)
+    shelves = []
+    for seed, temperature in [*((seed, 0.7) for seed in range(8)), (0, 0.7), (1, 0.0), (2, 0.0)]:
+        sampling = Sampling(seed=seed, temperature=temperature)
+        list(assistant.reply(Conversation(), "slow-burn science fiction and moody jazz", sampling))
+        shelves.append(re.findall(r"^\d\. .*", engine.calls[-1][0][0]["content"], re.MULTILINE))
+    assert len({tuple(shelf) for shelf in shelves[:8]}) > 3
+    assert shelves[0] == shelves[8]
+    assert [line.split("|")[0] for line in shelves[9]] == [line.split("|")[0] for line in shelves[10]]  # pitches aside
+    for shelf in shelves:
+        assert any("fits slow-burn" in line for line in shelf) and any("jazz" in line for line in shelf)
 
 
 def test_a_seed_tells_an_item_one_way_and_another_seed_may_tell_it_another(make_assistant, scripted):
