@@ -124,7 +124,7 @@ class Handlers:
     def take(self, message: str, session: Session):
         """Shows the message and locks the input. First step of a submit: (session, chat, box, send, stop, panel, status)."""
         if not message.strip():
-            raise gr.Error("Type what you like first; a few words are enough.", duration=5, print_exception=False)
+            return self._nothing("Type what you like first; a few words are enough.")
         return self._begin(
             Session(session.conversation, session.conversation, tuple(session.all_rows()), message, tone=session.tone)
         )
@@ -132,8 +132,14 @@ class Handlers:
     def retry(self, session: Session):
         """Takes the last exchange back, so that its message is answered again. First step, as `take`."""
         if not session.message:
-            raise gr.Error("There is no message to answer again yet.", duration=5, print_exception=False)
+            return self._nothing("There is no message to answer again yet.")
         return self._begin(replace(session, conversation=session.before, reply=None))
+
+    @staticmethod
+    def _nothing(hint: str):
+        """A first step that begins nothing. Not an error: outside the queue that is a failed request in the browser's console."""
+        gr.Warning(hint, duration=5)
+        return (gr.skip(),) * 7
 
     @staticmethod
     def _begin(session: Session):
@@ -151,7 +157,10 @@ class Handlers:
         tone: str,
         language: str,
     ) -> Iterator[tuple]:
-        """Streams the reply. Second step of a submit. Yields (session, chat, status, cards)."""
+        """Streams the reply. Second step of a submit, which does nothing if the first began nothing. Yields (session, chat, status, cards)."""
+        if not session.message or session.reply is not None:
+            yield (gr.skip(),) * 4
+            return
         if str(seed).strip() and not str(seed).strip().isdecimal():
             gr.Warning("The seed is not a whole number, so a new one is drawn.", duration=5)
         sampling = Sampling(
