@@ -81,7 +81,7 @@ def named(catalogue, number):
 def hints(monkeypatch):
     """What a visitor is told in a corner of the page."""
     told = []
-    monkeypatch.setattr(gr, "Warning", lambda text, **options: told.append(text))
+    monkeypatch.setattr(gr, "Info", lambda text, **options: told.append(text))
     return told
 
 

@@ -138,7 +138,7 @@ class Handlers:
     @staticmethod
     def _nothing(hint: str):
         """A first step that begins nothing. Not an error: outside the queue that is a failed request in the browser's console."""
-        gr.Warning(hint, duration=5)
+        gr.Info(hint, duration=5)
         return (gr.skip(),) * 7
 
     @staticmethod
@@ -162,7 +162,7 @@ class Handlers:
             yield (gr.skip(),) * 4
             return
         if str(seed).strip() and not str(seed).strip().isdecimal():
-            gr.Warning("The seed is not a whole number, so a new one is drawn.", duration=5)
+            gr.Info("The seed is not a whole number, so a new one is drawn.", duration=5)
         sampling = Sampling(
             temperature=temperature,
             top_p=top_p,
