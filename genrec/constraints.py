@@ -86,7 +86,7 @@ _AFTER = (
 _MONEY = r"[$€£¥￥]\s?"
 _ANY_CUE = "|".join(f"(?P<{role}>{pattern})" for role, pattern in _CUES.items())
 _QUANTITY = re.compile(
-    rf"(?:(?<![a-z])(?:{_ANY_CUE}){_FILLER})?(?:(?:{_BEFORE})\s*)?(?P<money>{_MONEY})?(?<![\w.])(?<!第)(?P<low>{_NUMBER})(?P<half>个半)?[\s-]?(?P<unit>{_ANY_UNIT})?"
+    rf"(?:(?<![a-z])(?:{_ANY_CUE}){_FILLER})?(?:(?:{_BEFORE})\s*)?(?P<money>{_MONEY})?(?<![a-z\d.])(?<!第)(?P<low>{_NUMBER})(?P<half>个半)?(?:[\s-]?(?P<unit>{_ANY_UNIT}))?"
     rf"(?:\s*(?:-|–|—|~|～|到|至|、|to\b|and\b|or\b)\s*(?:{_MONEY})?(?P<high>{_NUMBER})\s?(?P<unit2>{_ANY_UNIT})?)?(?:{_AFTER})?",
     re.IGNORECASE,
 )
@@ -107,7 +107,7 @@ _PLAYERS = re.compile(
     re.IGNORECASE,
 )
 _FREE = re.compile(
-    r"(?:门票|票价|价格|消费)?(?:是|要)?免费(?:的)?|不要(?:钱|门票)|\bfor\s+free\b|\bfree\s+(?:of\s+charge|admission|entry|entrance)\b|\bcosts?\s+nothing\b",
+    r"(?:门票|票价|价格|消费)?(?:是|要)?免费(?:的)?|不(?:要|花|收)(?:钱|门票|费)|\bfor\s+free\b|\bfree\s+(?:of\s+charge|admission|entry|entrance)\b|\bcosts?\s+nothing\b",
     re.IGNORECASE,
 )
 _CHILD = re.compile(
@@ -124,7 +124,7 @@ _VAGUE: tuple[tuple[str, Op, float, str], ...] = (  # role, op, quantile among i
     ("pages", "<=", 0.5, r"\bnot\s+(?:too|so|very|that)\s+(?:long|thick)\b|(?:不要?|别)太[长厚]"),
     ("price", "<=", 0.35, r"\b(?:cheap|inexpensive|affordable|not\s+(?:too\s+)?expensive)\b|便宜|实惠|(?:不要?|别)太贵|不贵"),
     ("price_level", "<=", 0.35, r"\b(?:cheap|inexpensive|affordable|not\s+(?:too\s+)?expensive)\b|便宜|实惠|(?:不要?|别)太贵|不贵"),
-    ("rating", ">=", 0.65, r"\b(?:highly|well|top)[\s-]rated\b|\bgood\s+(?:reviews|ratings?)\b|评分高|口碑好|好评"),
+    ("rating", ">=", 0.65, r"\b(?:highly|well|top)[\s-]rated\b|\bgood\s+(?:reviews|ratings?)\b|评分高|口碑好|(?<!最)好评(?!分)"),
     ("difficulty", "<=", 0.5, r"\b(?:not\s+(?:too\s+)?(?:hard|difficult)|for\s+beginners)\b|(?:不要?|别)太难"),
 )  # fmt: skip
 _VAGUE_RE = tuple((role, op, share, re.compile(pattern, re.IGNORECASE)) for role, op, share, pattern in _VAGUE)
@@ -163,7 +163,9 @@ _LANGUAGE_CUE = re.compile(
 )
 _LANGUAGE_AFTER = re.compile(r"[\s-](?:language|spoken|dialogue)", re.IGNORECASE)
 _ABOUT_A_PLACE = re.compile(r"(?:\b(?:about|set\s+in|on|of|in)|关于|讲|去|到)\s*(?:the\s+)?$", re.IGNORECASE)
+_TOKEN = re.compile(r"[\u3400-\u9fff]|(?:(?![\u3400-\u9fff])[^\W_])+(?:['’](?:(?![\u3400-\u9fff])[^\W_])+)?")
 _MAX_VALUE = 40  # characters of a value that a message may name; longer ones are prose
+_SOME = 0.25  # share of the items wanted that must give a measure before an amount of it is demanded
 _ENOUGH = 0.5  # share of the items wanted that must say something of a field before it is demanded of them
 
 
@@ -211,6 +213,11 @@ class Fields:
         """The share in [0, 1] of the items of these kinds (of all, where there are none) that say something of the field."""
         wanted = [kind for kind in kinds if kind in self.sizes] or list(self.sizes)
         return sum(one.counts.get(kind, 0) for kind in wanted) / max(1, sum(self.sizes[kind] for kind in wanted))
+
+    def says(self, role: str, kinds: Collection[str]) -> bool:
+        """Whether enough of the items of these kinds give this measure for it to be demanded of them."""
+        of_role = [one for one in self.by_name.values() if role in (one.role, one.name)]
+        return sum(self.share(one, kinds) for one in of_role) >= (_SOME if kinds else 1e-9)
 
     def of_role(self, role: str, kinds: Collection[str] = ()) -> Field | None:
         """The field that measures this in most of the items of these kinds."""
@@ -503,12 +510,12 @@ def _amounts(match: re.Match[str]) -> tuple[float, float, str] | None:
         return None
     low += 0.5 if match["half"] else 0.0
     role, factor = _unit_of(match["unit2"] or match["unit"] or "")
-    low_role, low_factor = _unit_of(match["unit"]) if match["unit"] and match["unit2"] else (role, factor)
-    if match["money"]:
-        role = low_role = "price"
-    if high is None or low_role != role:
-        return low * low_factor, low * low_factor, low_role
-    return low * low_factor, high * factor, role
+    low_factor = _unit_of(match["unit"])[1] if match["unit"] and match["unit2"] else factor
+    return (
+        low * low_factor,
+        (low if high is None else high) * (low_factor if high is None else factor),
+        "price" if match["money"] else role,
+    )
 
 
 def _unit_of(text: str) -> tuple[str, float]:
@@ -535,9 +542,9 @@ def _amount_constraints(message: str, turn: int, fields: Fields, kinds: Collecti
                 if number:
                     yield made(match, "players", ">=", number)
     for match in _FREE.finditer(message):
-        if fields.of_role("price", kinds):
+        if fields.quantile("price", 0.0, kinds or list(fields.sizes)) == 0:
             yield made(match, "price", "==", 0)
-    if fields.of_role("age", kinds):
+    if fields.says("age", kinds):
         for match in _CHILD.finditer(message):
             number = number_of(next(group for group in match.groups() if group))
             if number and number < 18:
@@ -547,8 +554,18 @@ def _amount_constraints(message: str, turn: int, fields: Fields, kinds: Collecti
         if certificate:
             labels = tuple(dict.fromkeys(re.findall(_CERTIFICATES, match.group(1) or match.group(2))))
             yield made(match, certificate.name, "==", labels if len(labels) > 1 else labels[0])
-    for match in _QUANTITY.finditer(message):
+    for match in _quantities(message):
         yield from _of_quantity(match, fields, kinds, made)
+
+
+def _quantities(message: str) -> Iterator[re.Match[str]]:
+    """The amounts of a message; two that measure different things are no range ("能玩3小时、4.5分以上")."""
+    position = 0
+    while match := _QUANTITY.search(message, position):
+        if match["unit"] and match["unit2"] and _unit_of(match["unit"])[0] != _unit_of(match["unit2"])[0]:
+            match = _QUANTITY.search(message, position, match.start("high")) or match
+        yield match
+        position = match.end()
 
 
 def _of_quantity(match: re.Match[str], fields: Fields, kinds: Collection[str], made) -> Iterator[Constraint]:
@@ -570,7 +587,7 @@ def _of_quantity(match: re.Match[str], fields: Fields, kinds: Collection[str], m
     if match["low"].lower() in ("a", "an") and role != "minutes":
         return
     one = fields.of_role(role, kinds)
-    if fields.by_name and one is None or not fields.by_name and role not in ("minutes", "pages"):
+    if not (fields.says(role, kinds) if fields.by_name else role in ("minutes", "pages")):
         return
     name = role
     if one and one.intervals and (low, high) in one.intervals and not (is_most or is_least):
@@ -626,8 +643,7 @@ def _vague(message: str, turn: int, fields: Fields, kinds: Collection[str]) -> I
     """Words such as "not too long", as a limit that the catalogue's own items of the kind set."""
     for role, op, share, pattern in _VAGUE_RE:
         for match in pattern.finditer(message):
-            limit = fields.quantile(role, share, kinds)
-            if limit is not None:
+            if (limit := fields.quantile(role, share, kinds)) is not None:
                 value = int(limit) if limit == int(limit) else limit
                 yield Constraint(role, op, value, match.group(), match.start(), match.end(), turn)
 
@@ -695,7 +711,7 @@ def _parts(value: Attribute) -> tuple:
 
 def _known_values(message: str, fields: Fields) -> Iterator[tuple[str, int, int]]:
     """(normalised value, start, end) of what the catalogue's columns hold and the message says; the longest first, none within another."""
-    tokens = [match.span() for match in re.finditer(r"[\u3400-\u9fff]|[^\W_]+(?:['’][^\W_]+)?", message)]
+    tokens = [match.span() for match in _TOKEN.finditer(message)]
     plain = [normalise(message[start:end]) for start, end in tokens]
     position = 0
     while position < len(tokens):
@@ -742,9 +758,10 @@ def _is_name_of_value(message: str, start: int, end: int, one: Field, share: flo
 
 
 def _is_whole(message: str, start: int, end: int) -> bool:
-    """Whether Chinese words begin and end here."""
+    """Whether Chinese words begin and end here; a verb of wanting before settles the beginning ("吃生蚝" is cut in a wrong place)."""
     found = words(message)
-    return any(word.start == start for word in found) and any(word.end == end for word in found)
+    begins = message[start - 1 : start] in tuple("吃喝做有点") or any(word.start == start for word in found)
+    return begins and any(word.end == end for word in found)
 
 
 def _people(message: str, fields: Fields, kinds: Collection[str]) -> Iterator[_Named]:
