@@ -23,6 +23,7 @@ from genrec.text import has_cjk, normalise, words
 Op = Literal["<=", ">=", "==", "!="]
 Span = tuple[int, int]
 Interval = tuple[float, float]
+_Maker = Callable[[re.Match[str], str, Op, Attribute], Constraint]
 _INFINITY = float("inf")
 
 # Roles: what a column measures, whatever it is called; then units with their factor, and how a message speaks of it
@@ -47,7 +48,7 @@ _FACTORS = (
 )  # columns in other units than minutes
 _UNITS: tuple[tuple[str, float, str], ...] = (
     ("minutes", 1.0, r"(?:minutes?|mins?)\b|分钟"),
-    ("minutes", 60.0, r"(?:hours?|hrs?|h)\b|个?(?:小时|钟头)"),
+    ("minutes", 60.0, r"(?:hours?|hrs?|h)(?![a-z])|个?(?:小时|钟头)"),
     ("minutes", 1440.0, r"days?\b|天"),
     ("pages", 1.0, r"pages?\b|页"),
     ("price", 1.0, r"(?:dollars|bucks|euros?|pounds|yuan|rmb|usd)\b|块钱?|元"),
@@ -58,7 +59,7 @@ _UNITS: tuple[tuple[str, float, str], ...] = (
 _UNIT = re.compile("|".join(f"(?P<u{index}>{pattern})" for index, (_, _, pattern) in enumerate(_UNITS)), re.IGNORECASE)
 _ANY_UNIT = "|".join(pattern for _, _, pattern in _UNITS)
 _CUES = {
-    "minutes": r"run(?:ning)?[\s-]?times?|durations?|length|lasts?|takes?|游玩的?时[长间]|时长|片长|时间|能玩|可玩|可以玩|游玩|打完玩|玩",
+    "minutes": r"run(?:ning)?[\s-]?times?|durations?|length|lasts|lasting|takes?|游玩的?时[长间]|时长|片长|时间|能玩|可玩|可以玩|游玩|打完玩|玩",
     "price": r"prices?d?|costs?|fees?|tickets?|budget|admission|(?:最低)?价格|房价|票价|门票(?:价格)?|人均(?:消费)?|消费|预算|花费",
     "rating": r"rat(?:ed|ings?)|scor(?:ed?|es|ing)|评分|评价|打分|分数|口碑",
 }
@@ -83,10 +84,18 @@ _AFTER = (
     r"(?P<more>\s*(?:or|and)\s+(?:more|above|over|up|higher|better|longer)\b|\+|\s*plus\b|\s*及?以上|\s*起)"
     r"|(?P<fewer>\s*(?:or|and)\s+(?:less|under|below|fewer|lower|shorter|cheaper)\b|\s*(?:max|tops|at\s+most)\b|\s*及?(?:以下|以内|之内)|\s*内|\s*封顶|\s*(?:就能|能|可以|就可以)?(?:做|搞定))|\s*之间|(?P<near>\s*左右|\s*上下)"
 )
+_FLIPS = re.compile(
+    r"(?:\b(?:not|nothing|no|never|isn't|aren't)(?:\s+(?:\w+s|any|much))?|不要|别|不想)\s*$", re.IGNORECASE
+)
+_REFUSAL = re.compile(
+    r"(?:\b(?:not|no|without|except(?:\s+for)?|nothing|don'?t\s+(?:want|like))(?:\s+(?:from|in|on|by|any|anything))*|不要|除了|别|不想要?|不看|不吃|不喜欢)\s*$",
+    re.IGNORECASE,
+)
 _MONEY = r"[$€£¥￥]\s?"
+_AND_SOME = rf"\s*(?:and\s+)?(?:(?P<half_more>a\s+half\b|半(?!小时))|(?P<minutes_more>{_DIGITS}|{_HAN}|{_ENGLISH})\s?(?:minutes?\b|mins?\b|m\b|分钟)|(?<=h)(?P<clock>\d\d)\b)"
 _ANY_CUE = "|".join(f"(?P<{role}>{pattern})" for role, pattern in _CUES.items())
 _QUANTITY = re.compile(
-    rf"(?:(?<![a-z])(?:{_ANY_CUE}){_FILLER})?(?:(?:{_BEFORE})\s*)?(?P<money>{_MONEY})?(?<![a-z\d.])(?<!第)(?P<low>{_NUMBER})(?P<half>个半)?(?:[\s-]?(?P<unit>{_ANY_UNIT}))?"
+    rf"(?:(?<![a-z])(?:{_ANY_CUE}){_FILLER})?(?:(?:{_BEFORE})\s*)?(?P<money>{_MONEY})?(?<![a-z\d.])(?<!第)(?P<low>{_NUMBER})(?P<half>个半)?(?:[\s-]?(?P<unit>{_ANY_UNIT})(?:(?<=[rsh时])(?:{_AND_SOME}))?)?"
     rf"(?:\s*(?:-|–|—|~|～|到|至|、|to\b|and\b|or\b)\s*(?:{_MONEY})?(?P<high>{_NUMBER})\s?(?P<unit2>{_ANY_UNIT})?)?(?:{_AFTER})?",
     re.IGNORECASE,
 )
@@ -99,8 +108,13 @@ _YEARS = re.compile(
     r"\b(before|after|since|until|from|older than|newer than)\s+((?:19|20)\d\d)\b(?!\s*(?:-|–|to\b))|((?:19|20)\d\d)年?(以前|之前|以后|之后)",
     re.IGNORECASE,
 )
+_IN_YEAR = re.compile(
+    r"\b(?:in|made\s+in|released\s+in|year(?:\s+(?:is|of))?|an?|the)\s+((?:19|20)\d\d)(?=\s+(?:film|movie|book|album|series|game|song|release)|[,.!?;]|$)|(?<![\d到至~—–-])((?:19|20)\d\d)年(?:的|上映|出版|发行)",
+    re.IGNORECASE,
+)
 _YEAR_RANGE = re.compile(
-    r"\b(?:(?:between|from)\s+)?((?:19|20)\d\d)\s*(?:-|–|—|to|and|到|至)\s*((?:19|20)\d\d)\b年?(?:之间)?", re.IGNORECASE
+    r"(?<![\d-])(?:(?:between|from)\s+)?((?:19|20)\d\d)\s*(?:-|–|—|to|and|到|至)\s*((?:19|20)\d\d)(?!\d)年?(?:之间)?",
+    re.IGNORECASE,
 )
 _PLAYERS = re.compile(
     r"\b(?:for |with )?(\d|two|three|four|five|six)(?:\s*(?:-|–|to|or)\s*(\d|two|three|four|five|six))?[\s-]*(?:players?|people|of us)\b|\bfor (two|three|four)\b|(?<![第\d])([两二三四五六\d])(?:[-到至~]([两二三四五六\d]))?个?人(?!均)(?:玩)?",
@@ -121,6 +135,7 @@ _CERTIFICATE = re.compile(
 _VAGUE: tuple[tuple[str, Op, float, str], ...] = (  # role, op, quantile among items of the kind, words
     ("minutes", "<=", 0.5, r"\bnot\s+(?:too|so|very|that)\s+long\b|\bnothing\s+(?:too\s+)?long\b|(?:不要?|别)太长"),
     ("minutes", "<=", 0.35, r"\b(?:short|shorter|quick)\b(?=\s+(?:films?|movies?|books?|reads?|games?|ones?|albums?)\b)|短一?点|时间短"),
+    ("pages", "<=", 0.35, r"\b(?:short|shorter|quick)\b(?=\s+(?:books?|reads?|novels?|ones?)\b)|短一?点"),
     ("pages", "<=", 0.5, r"\bnot\s+(?:too|so|very|that)\s+(?:long|thick)\b|(?:不要?|别)太[长厚]"),
     ("price", "<=", 0.35, r"\b(?:cheap|inexpensive|affordable|not\s+(?:too\s+)?expensive)\b|便宜|实惠|(?:不要?|别)太贵|不贵"),
     ("price_level", "<=", 0.35, r"\b(?:cheap|inexpensive|affordable|not\s+(?:too\s+)?expensive)\b|便宜|实惠|(?:不要?|别)太贵|不贵"),
@@ -153,9 +168,12 @@ _AND = re.compile(
 )
 _PERSON = r"[A-Z][\w.'’-]*(?:\s+(?:(?:de|del|la|van|von|der|bin|al|di|da)\s+)*[A-Z][\w'’-]*)*"
 _MAKER = re.compile(
-    rf"\b(?:directed|written|made|painted|composed|sung|designed)\s+by\s+({_PERSON})|\bdirector\s+(?:is\s+)?({_PERSON})|(?<![\u3400-\u9fff])([\u3400-\u9fff·]{{2,12}}?)(?:导演|执导|写|拍)的"
+    rf"\b(?:(?:directed|written|made|painted|composed|sung|designed)\s+by|director(?:\s+is)?)\s+({_PERSON})(?![\w.])"
 )
-_ACTOR = re.compile(rf"\b(?:starring|featuring|with)\s+({_PERSON})|([\u3400-\u9fff·]{{2,12}})(?:主演|演的|出演)")
+_ACTOR = re.compile(rf"\bstarring\s+({_PERSON})(?![\w.])")
+_OF_MAKER = re.compile(r"\b(?:by|director|author|(?:by|director|author)\s+(?:is|was))\s+$", re.IGNORECASE)
+_OF_MAKER_ZH = re.compile(r"(?:导演|执导|[拍写唱作演]|出品)?的|导演|执导|主唱")
+_LIKE_ONE = re.compile(r"\b(?:like|similar\s+to|such\s+as|than)\b[^,.;!?]*$|(?:像|类似)[^，。！？]*$", re.IGNORECASE)
 _NEAR = re.compile(r"\b(?:near|close\s+to|next\s+to)\s+(?:the\s+)?$", re.IGNORECASE)
 _NEAR_ZH = re.compile(r"的?(?:附近|周边|旁边|边上)")
 _LANGUAGE_CUE = re.compile(
@@ -163,6 +181,7 @@ _LANGUAGE_CUE = re.compile(
 )
 _LANGUAGE_AFTER = re.compile(r"[\s-](?:language|spoken|dialogue)", re.IGNORECASE)
 _ABOUT_A_PLACE = re.compile(r"(?:\b(?:about|set\s+in|on|of|in)|关于|讲|去|到)\s*(?:the\s+)?$", re.IGNORECASE)
+_ANY_VALUE = {"any", "all", "all year", "不限", "全年"}  # values of an item that meet every demand
 _TOKEN = re.compile(r"[\u3400-\u9fff]|(?:(?![\u3400-\u9fff])[^\W_])+(?:['’](?:(?![\u3400-\u9fff])[^\W_])+)?")
 _MAX_VALUE = 40  # characters of a value that a message may name; longer ones are prose
 _SOME = 0.25  # share of the items wanted that must give a measure before an amount of it is demanded
@@ -178,7 +197,9 @@ class Field:
     counts: Mapping[str, int]  # items that say it, by kind
     numbers: Mapping[str, np.ndarray]  # sorted, by kind, in the base unit of the role
     intervals: Mapping[Interval, str]  # of text values such as "1小时 - 2小时", in the base unit
-    values: Mapping[str, str]  # normalised → as the catalogue writes it
+    values: Mapping[
+        str, Attribute
+    ]  # what a message may say, normalised → as the catalogue writes it; several values where it may mean several
     is_list: bool = False
     is_switch: bool = False
 
@@ -197,14 +218,14 @@ class Fields:
         said: dict[str, dict[str, list[Attribute]]] = {}
         for item in items:
             sizes[item.kind] = sizes.get(item.kind, 0) + 1
-            named = {"creator": item.creator, "country": item.country, "year": item.year}
+            named = {"creator": _makers(item), "country": item.country, "year": item.year}
             for name, value in (*item.attributes.items(), *named.items()):
                 if value not in (None, "", ()):
                     said.setdefault(name, {}).setdefault(item.kind, []).append(value)  # type: ignore[arg-type]
         by_name = {name: _field(name, by_kind) for name, by_kind in said.items()}
         by_value: dict[str, list[str]] = {}
         for one in by_name.values():
-            if one.role not in ("certificate", "minutes") and one.name not in ("country", "creator"):
+            if one.role not in ("certificate", "minutes") and one.name != "country":  # which have rules of their own
                 for value in one.values:
                     by_value.setdefault(value, []).append(one.name)
         return cls(by_name, sizes, {value: tuple(names) for value, names in by_value.items()})
@@ -240,7 +261,9 @@ class Fields:
 
 def _field(name: str, by_kind: Mapping[str, Sequence[Attribute]]) -> Field:
     role, factor = role_of(name), factor_of(name)
-    numbers, intervals, values = {}, {}, {}
+    numbers: dict[str, np.ndarray] = {}
+    intervals: dict[Interval, str] = {}
+    values: dict[str, Attribute] = {}
     flat = [(kind, value) for kind, said in by_kind.items() for value in said]
     for kind, said in by_kind.items():
         found = [
@@ -254,6 +277,7 @@ def _field(name: str, by_kind: Mapping[str, Sequence[Attribute]]) -> Field:
                 values[key] = text
                 if role in ("minutes", "price") and (interval := _interval(text, factor)):
                     intervals[interval] = text
+    values = {**_other_ways(values, role), **values}
     return Field(
         name,
         role,
@@ -264,6 +288,18 @@ def _field(name: str, by_kind: Mapping[str, Sequence[Attribute]]) -> Field:
         any(isinstance(value, tuple) for _, value in flat),
         all(isinstance(value, bool) or value in ("True", "False") for _, value in flat),
     )
+
+
+def _other_ways(values: Mapping[str, Attribute], role: str) -> dict[str, Attribute]:
+    """Other words for values: a language's Chinese name; the foreign word in a Chinese value ("部分房间提供wifi" is wifi, and so are its like)."""
+    ways: dict[str, Attribute] = {}
+    if role == "language":
+        ways = {chinese: values[english] for chinese, english in _LANGUAGES.items() if english in values}
+    for key, text in values.items():
+        for word in re.findall(r"[a-z]{3,}", key if has_cjk(key) else ""):
+            for way in {word, word.replace("wifi", "wi fi")}:
+                ways[way] = (*_parts(ways.get(way, ())), text)
+    return ways
 
 
 @lru_cache(maxsize=4096)
@@ -294,7 +330,7 @@ def is_met(item: Item, constraint: Constraint) -> bool:
     said = _said(item, constraint.field)
     if constraint.op in ("==", "!="):
         wanted = constraint.value if isinstance(constraint.value, tuple) else (constraint.value,)
-        keys = {_key(value) for value in wanted}
+        keys = {_key(value) for value in wanted} | (_ANY_VALUE if constraint.op == "==" else set())
         return any(_key(value) in keys for value, _ in said) == (constraint.op == "==")
     limit = constraint.value
     if isinstance(limit, (bool, str, tuple)):
@@ -357,14 +393,19 @@ def _said(item: Item, name: str) -> list[tuple[Attribute, float]]:
     if name == "year":
         return [(item.year, 1.0)] if item.year is not None else []
     if name in ("country", "creator"):
-        text = item.country if name == "country" else item.creator
-        parts = re.split(r"\s*[,;、，/&]\s*", text) if text else []
-        return [(part, 1.0) for part in {*parts, text, item.creator_zh if name == "creator" else ""} if part]
+        return [(one, 1.0) for one in (_makers(item) if name == "creator" else (item.country,)) if one]
     if name in item.attributes:
         columns = [(item.attributes[name], factor_of(name))]
     else:
         columns = [(value, factor_of(key)) for key, value in item.attributes.items() if role_of(key) == name][:1]
     return [(one, factor) for value, factor in columns for one in (value if isinstance(value, tuple) else (value,))]
+
+
+def _makers(item: Item) -> tuple[str, ...]:
+    """Who made it, together and one by one, in both languages."""
+    both = [item.creator, item.creator_zh]
+    parts = [part for text in both for part in re.split(r"\s*(?:[,;、，/&]|\band\b)\s*", text)]
+    return tuple(dict.fromkeys(one for one in (*both, *parts) if one))
 
 
 def _key(value: Attribute) -> object:
@@ -486,7 +527,9 @@ def _settled(found: list[Constraint], fields: Fields) -> list[Constraint]:
             kept = [
                 other
                 for other in kept
-                if other.field != one.field or other.op != one.op or (other.start, other.end) == (one.start, one.end)
+                if other.field != one.field
+                or (other.start, other.end) == (one.start, one.end)
+                or {other.op, one.op} in ({"<=", ">="}, {"==", "!="})
             ]
             kept = [other for other in kept if other.field != one.field or not _clash(other, one)]
         if one not in kept:
@@ -508,9 +551,10 @@ def _amounts(match: re.Match[str]) -> tuple[float, float, str] | None:
     high = number_of(match["high"]) if match["high"] else None
     if low is None:
         return None
-    low += 0.5 if match["half"] else 0.0
+    low += 0.5 if match["half"] or match["half_more"] else 0.0
     role, factor = _unit_of(match["unit2"] or match["unit"] or "")
     low_factor = _unit_of(match["unit"])[1] if match["unit"] and match["unit2"] else factor
+    low += (number_of(match["minutes_more"] or match["clock"] or "0") or 0.0) / low_factor
     return (
         low * low_factor,
         (low if high is None else high) * (low_factor if high is None else factor),
@@ -530,8 +574,10 @@ def _amount_constraints(message: str, turn: int, fields: Fields, kinds: Collecti
     def made(span: re.Match[str], name: str, op: Op, value: Attribute) -> Constraint:
         if isinstance(value, float) and value == int(value):
             value = int(value)
-        text = span.group()
-        start = span.start() + len(text) - len(text.lstrip())
+        flips = _FLIPS.search(message[: span.start()])
+        start = flips.start() if flips else span.start()
+        text = message[start : span.end()]
+        start += len(text) - len(text.lstrip())
         return Constraint(name, op, value, text.strip(), start, start + len(text.strip()), turn)
 
     yield from _year_constraints(message, made)
@@ -554,8 +600,11 @@ def _amount_constraints(message: str, turn: int, fields: Fields, kinds: Collecti
         if certificate:
             labels = tuple(dict.fromkeys(re.findall(_CERTIFICATES, match.group(1) or match.group(2))))
             yield made(match, certificate.name, "==", labels if len(labels) > 1 else labels[0])
+    before = ""
     for match in _quantities(message):
-        yield from _of_quantity(match, fields, kinds, made)
+        yield from _of_quantity(match, before, fields, kinds, made)
+        before = (_amounts(match) or (0, 0, ""))[2]
+    yield from _own_amounts(message, fields, kinds, made)
 
 
 def _quantities(message: str) -> Iterator[re.Match[str]]:
@@ -568,7 +617,10 @@ def _quantities(message: str) -> Iterator[re.Match[str]]:
         position = match.end()
 
 
-def _of_quantity(match: re.Match[str], fields: Fields, kinds: Collection[str], made) -> Iterator[Constraint]:
+def _of_quantity(
+    match: re.Match[str], before: str, fields: Fields, kinds: Collection[str], made: _Maker
+) -> Iterator[Constraint]:
+    """`before` is what the amount before it measures, which a bare number with a limit shares ("at least 300 pages but no more than 500")."""
     amounts = _amounts(match)
     cue = next((role for role in _CUES if match[role]), "")
     if amounts is None:
@@ -578,18 +630,23 @@ def _of_quantity(match: re.Match[str], fields: Fields, kinds: Collection[str], m
     if is_range and re.search(r"\band\b", match.group(), re.IGNORECASE) and not match["between"]:
         is_range, high = False, low
     is_most, is_least = bool(match["most"] or match["fewer"]), bool(match["least"] or match["more"])
-    is_about = bool(match["about"] or match["near"])
-    role = role or cue
-    if not role or role in ("players", "age") or role == "year":
+    if _FLIPS.search(match.string[: match.start("most" if match["most"] else "least")] if is_most or is_least else ""):
+        is_most, is_least = is_least, is_most
+    is_limit = is_most or is_least or bool(match["about"] or match["near"])
+    role = role or cue or (before if is_limit else "")
+    is_number = bool(re.match(r"\d", match["low"]))
+    if role in ("", "players", "age") or not (is_number or match["unit"] or match["unit2"]):
         return
-    if not (is_range or is_most or is_least or is_about or cue or role == "rating"):
+    if (
+        not (is_range or is_limit or cue or role == "rating")
+        or match["low"].lower() in ("a", "an")
+        and role != "minutes"
+    ):
         return
-    if match["low"].lower() in ("a", "an") and role != "minutes":
-        return
-    one = fields.of_role(role, kinds)
-    if not (fields.says(role, kinds) if fields.by_name else role in ("minutes", "pages")):
-        return
-    name = role
+    is_said = fields.says(role, kinds) if fields.by_name else role in ("minutes", "pages")
+    if not is_said and not (fields.by_name and role == "price" and (is_most or is_least or is_range)):
+        return  # a price is demanded even where no item tells its own: then the visitor hears so
+    name, one = role, fields.of_role(role, kinds)
     if one and one.intervals and (low, high) in one.intervals and not (is_most or is_least):
         yield made(match, one.name, "==", one.intervals[low, high])
     elif is_range:
@@ -599,14 +656,36 @@ def _of_quantity(match: re.Match[str], fields: Fields, kinds: Collection[str], m
         yield made(match, name, "<=", low)
     elif is_least:
         yield made(match, name, ">=", low)
-    elif is_about:
+    elif is_limit:
         yield made(match, name, ">=", 0.8 * low)
         yield made(match, name, "<=", 1.2 * low)
     elif fields.by_name:
         yield made(match, name, "==", low)
 
 
-def _year_constraints(message: str, made) -> Iterator[Constraint]:
+def _own_amounts(message: str, fields: Fields, kinds: Collection[str], made: _Maker) -> Iterator[Constraint]:
+    """Amounts of what only this catalogue counts, called by the name of the column: "two seasons", "at least 50 tracks"."""
+    for one in fields.by_name.values():
+        if one.numbers and not one.role and not one.is_switch and fields.share(one, kinds) >= _SOME:
+            for match in _own_pattern(one.name).finditer(message):
+                number = number_of(match["low"])
+                if number is not None:
+                    op: Op = (
+                        "<=" if match["most"] or match["fewer"] else ">=" if match["least"] or match["more"] else "=="
+                    )
+                    yield made(match, one.name, op, number)
+
+
+@lru_cache(maxsize=1024)
+def _own_pattern(name: str) -> re.Pattern[str]:
+    word = re.escape(name.lower().replace("_", " ").strip().removesuffix("s")).replace(r"\ ", r"[\s-]")
+    return re.compile(
+        rf"(?:(?:{_BEFORE})\s*)?(?<![a-z\d.])(?P<low>{_NUMBER})(?:{_AFTER})?[\s-]*个?{word}(?:s|es)?(?![a-z])",
+        re.IGNORECASE,
+    )
+
+
+def _year_constraints(message: str, made: _Maker) -> Iterator[Constraint]:
     decades = []
     for match in DECADE.finditer(message):
         if match.group(3):
@@ -628,9 +707,16 @@ def _year_constraints(message: str, made) -> Iterator[Constraint]:
     for match in _YEAR_RANGE.finditer(message):
         yield made(match, "year", ">=", int(match.group(1)))
         yield made(match, "year", "<=", int(match.group(2)))
+    for match in _IN_YEAR.finditer(message):
+        year = int(match.group(1) or match.group(2))
+        yield made(match, "year", ">=", year)
+        yield made(match, "year", "<=", year)
     for match in _YEARS.finditer(message):
         word, year = (match.group(1) or match.group(4)).lower(), int(match.group(2) or match.group(3))
-        if word == "from" and not re.match(r"\s+on", message[match.end() :]):  # "from 1994" means that year
+        if _FLIPS.search(message[: match.start()]):  # "nothing older than 2000"
+            is_early = word in ("before", "older than", "以前", "之前")
+            yield made(match, "year", ">=" if is_early else "<=", year)
+        elif word == "from" and not re.match(r"\s+on", message[match.end() :]):  # "from 1994" means that year
             yield made(match, "year", ">=", year)
             yield made(match, "year", "<=", year)
         elif word in ("before", "until", "older than", "以前", "之前"):
@@ -693,6 +779,9 @@ def _joined(message: str, named: list[_Named], turn: int, fields: Fields) -> lis
             _OR.fullmatch(message[before.end : after.start]) for before, after in zip(run, run[1:], strict=False)
         )
         op: Op = "!=" if first.is_refused else "=="
+        if first.is_refused and (refusal := _REFUSAL.search(message[: first.start])):
+            first = replace(first, start=refusal.start())
+            run = [first, *run[1:]]
         if len(run) > 1 and (is_any or first.is_refused or not (field_of and field_of.is_list)):
             values = tuple(dict.fromkeys(str(part) for one in run for part in _parts(one.value)))
             text = message[first.start : last.end]
@@ -731,11 +820,15 @@ def _field_meant(message: str, start: int, end: int, text: str, fields: Fields, 
     """The field whose value these words demand; None where they only happen to be the same."""
     for name in fields.by_value[text]:
         one = fields.by_name[name]
-        if one.role == "near":
+        if one.name == "creator":
+            is_maker = _OF_MAKER.search(message[:start]) or has_cjk(text) and _OF_MAKER_ZH.match(message, end)
+            if is_maker and not _LIKE_ONE.search(message[:start]):
+                return one
+        elif one.role == "near":
             if _NEAR_ZH.match(message, end) or _NEAR.search(message[:start]):
                 return one
         elif one.role == "language":
-            if _LANGUAGE_CUE.search(message[:start]) or _LANGUAGE_AFTER.match(message, end):
+            if has_cjk(text) or _LANGUAGE_CUE.search(message[:start]) or _LANGUAGE_AFTER.match(message, end):
                 return one
         elif one.role == "actor":
             if re.search(r"(?:\b(?:starring|featuring|with|cast)|,|\band|\bor)\s+$", message[:start]) and " " in text:
@@ -765,20 +858,14 @@ def _is_whole(message: str, start: int, end: int) -> bool:
 
 
 def _people(message: str, fields: Fields, kinds: Collection[str]) -> Iterator[_Named]:
-    creator, actor = fields.by_name.get("creator"), fields.of_role("actor", kinds)
-    for one, pattern in ((creator, _MAKER), (actor, _ACTOR)):
+    """Makers and actors who are named in part ("by Kubrick") or whom the catalogue does not know; whole known names are found as values."""
+    for one, pattern in ((fields.by_name.get("creator"), _MAKER), (fields.of_role("actor", kinds), _ACTOR)):
         if one and fields.share(one, kinds) >= _ENOUGH:
             for match in pattern.finditer(message):
-                group = next(index for index, text in enumerate(match.groups(), 1) if text)
-                name = match[group].rstrip(".")
-                is_known = normalise(name) in one.values
-                if one is actor and not is_known and not match.group().startswith("starring"):
-                    continue
-                if one is actor and is_known:
-                    continue  # found among the values
-                if has_cjk(name) and not is_known:
-                    continue
-                yield _Named(one.name, name, match.start(), match.end(group))
+                name = normalise(match[1])
+                known = [value for key, value in one.values.items() if key.endswith(f" {name}")]
+                if name not in one.values and (known or " " in name):
+                    yield _Named(one.name, tuple(known) if known else match[1], match.start(), match.end(1))
 
 
 def _switches(message: str, fields: Fields, kinds: Collection[str]) -> Iterator[_Named]:
@@ -813,5 +900,6 @@ def _countries(
         _Named("country", country.values.get(normalise(name), name), start, end, is_negated(message, start))
         for name, start, end in countries
         if not _ABOUT_A_PLACE.search(message[:start]) and not _LANGUAGE_AFTER.match(message, end)
+        if not re.match(r"[语文]", message[end:]) and not re.search(r"\bin\s+$", message[:start])
     ]
     return _joined(message, named, turn, fields)

@@ -143,11 +143,14 @@ _REAL_WORDS = frozenset(
 _WITHOUT_ZH = re.compile(
     r"(?<!有)(没有|不带|少点)([^，。！？；的\s]{1,8})的(?=\w)"
 )  # "没有暴力的动画": no violence, but animation
+_TOO_ZH = re.compile(r"((?:不要|别|不)太[^，。！？；的\s]{1,4})的(?=\w)")  # "别太长的电影": not long, but a film
+_ANY_BUT = re.compile(r"\bany\s+\w+\s+(?:but|except)(?=\s)", re.IGNORECASE)  # "any language but English": not English
 _UNIT_ZH = r"\s*(?:元|块|分钟|个?小时|天|分|点|岁|人|公里)"
 _RANGE_ZH = rf"\d[\d.]*(?:{_UNIT_ZH})?(?:\s*[-~–—到至、]\s*\d[\d.]*)?"
 _MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
 _SPENT = re.compile(  # no wish is in these: prices, ratings, counts and dates ("3 stars", "$20", "评分4.5分以上的"), idioms that hold a term's word
-    r"(?:(?:the\s+)?(?:last|past|next|top|over|under|around|at\s+(?:least|most))\s+)?(?:[$€£]\s?)?\b(?!\d{4}[)）])\d[\w.,:]*(?:[\s-]*(?:stars?|rooms?|dollars?|bucks|people|persons?|nights?|days?|years?(?:[\s-]olds?)?))?(?![\w年])"
+    r"(?:(?:the\s+)?(?:last|past|next|top|over|under|around|at\s+(?:least|most))\s+)?(?:[$€£]\s?)?\b(?!\d{4}[)）])\d[a-z\d.,:]*(?:[\s-]*(?:stars?|rooms?|dollars?|bucks|people|persons?|nights?|days?|years?(?:[\s-]olds?)?))?"
+    rf"(?![a-z\d年]|{_UNIT_ZH})"
     rf"|(?:(?:on|for)\s+)?\b(?:{_MONTHS})\s+\d+\w*|\d+\w*\s+of\s+(?:{_MONTHS})\b|\b(?:one|two|three|four|five)[\s-]+stars?\b"
     r"|\bgood\s+(?:morning|afternoon|evening|night|day)\b|\b(?:free|leisure)\s+(?:time|hours)\b|\b(?:as|how)\s+(?:long|fast)\b|\ba\s+couple\s+(?:of|more)\b|[女男]朋友一起"
     r"|(?:(?:评分|评价|人均(?:消费)?|最低价格|价格|票价|门票(?:价格)?|消费|预算|游玩(?:的?(?:时长|时间))?|能玩)[^，。！？；、\d]{0,6}"
@@ -244,6 +247,8 @@ def understand(
     """The message read in the light of the profile so far. `fields` are the catalogue's columns, `last_items` those the last reply named."""
     text = message.replace("’", "'")  # of the same length; telephones write ’
     text = _WITHOUT_ZH.sub(lambda match: f"不含{match.group(2)}但", text)  # of the same length too
+    text = _TOO_ZH.sub(r"\1但", text)
+    text = _ANY_BUT.sub(lambda match: "not".ljust(len(match.group())), text)
     found = [one for one in _find(text, vocabulary) if not _is_verb(text, one)]
     shown = {normalise(item.title): item for item in last_items}  # of namesakes, the one on the table is meant
     named_spans = [
@@ -257,7 +262,7 @@ def understand(
     named = tuple(dict.fromkeys(item for item, _, _ in named_spans))
     kinds = _kinds(text, found, fields)
     constraints = _constraints(
-        text, turn, fields, kinds or profile.kinds or _implied_kinds(text), found, named_spans, titles
+        message, text, turn, fields, kinds or profile.kinds or _implied_kinds(text), found, named_spans, titles
     )
     masked = _masked(text, titles, [(start, end) for _, start, end in named_spans], found, constraints)
     interests = [
@@ -327,6 +332,7 @@ def _kind_pattern(kind: str) -> re.Pattern[str]:
 
 
 def _constraints(
+    message: str,
     text: str,
     turn: int,
     fields: Fields,
@@ -335,7 +341,7 @@ def _constraints(
     named: list[tuple[Item, int, int]],
     titles: list[tuple[int, int]],
 ) -> list[Constraint]:
-    """What the message demands; a number of people is a demand only of what is played or done together."""
+    """What the message demands (`text` is how it is read); a number of people is a demand only of what is played or done together."""
     is_played = any(one.group == "kinds" and one.term in ("game", "activity") for one in found)
     constraints = parse_constraints(
         text,
@@ -346,7 +352,11 @@ def _constraints(
         countries=[(one.term, one.start, one.end) for one in found if one.group == "countries"],
         is_negated=_is_negated,
     )
-    return [one for one in constraints if one.field != "players" or is_played or "player" in one.text.lower()]
+    return [
+        replace(one, text=message[one.start : one.end])
+        for one in constraints
+        if one.field != "players" or is_played or "player" in one.text.lower()
+    ]
 
 
 def _of_the_shown(message: str, num_other_words: int) -> Intent:
