@@ -168,7 +168,7 @@ _AND = re.compile(
 )
 _PERSON = r"[A-Z][\w.'’-]*(?:\s+(?:(?:de|del|la|van|von|der|bin|al|di|da)\s+)*[A-Z][\w'’-]*)*"
 _MAKER = re.compile(
-    rf"\b(?:(?:directed|written|made|painted|composed|sung|designed)\s+by|director(?:\s+is)?)\s+({_PERSON})(?![\w.])"
+    rf"\b(?:(?:directed|written|made|painted|composed|sung|designed)\s+by|director(?:\s+is)?|by)\s+({_PERSON})(?![\w.])"
 )
 _ACTOR = re.compile(rf"\bstarring\s+({_PERSON})(?![\w.])")
 _OF_MAKER = re.compile(r"\b(?:by|director|author|(?:by|director|author)\s+(?:is|was))\s+$", re.IGNORECASE)
@@ -634,7 +634,7 @@ def _of_quantity(
         is_most, is_least = is_least, is_most
     is_limit = is_most or is_least or bool(match["about"] or match["near"])
     role = role or cue or (before if is_limit else "")
-    is_number = bool(re.match(r"\d", match["low"]))
+    is_number = bool(re.match(r"\d", match["low"])) or cue and match["low"].lower() not in ("a", "an", "one", "一")
     if role in ("", "players", "age") or not (is_number or match["unit"] or match["unit2"]):
         return
     if (
@@ -864,7 +864,8 @@ def _people(message: str, fields: Fields, kinds: Collection[str]) -> Iterator[_N
             for match in pattern.finditer(message):
                 name = normalise(match[1])
                 known = [value for key, value in one.values.items() if key.endswith(f" {name}")]
-                if name not in one.values and (known or " " in name):
+                is_certain = " " in name and not match.group().lower().startswith("by ")  # "by Sunday Night" is no maker
+                if name not in one.values and (known or is_certain):
                     yield _Named(one.name, tuple(known) if known else match[1], match.start(), match.end(1))
 
 
