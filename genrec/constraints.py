@@ -176,9 +176,7 @@ _OF_MAKER_ZH = re.compile(r"(?:导演|执导|[拍写唱作演]|出品)?的|导�
 _LIKE_ONE = re.compile(r"\b(?:like|similar\s+to|such\s+as|than)\b[^,.;!?]*$|(?:像|类似)[^，。！？]*$", re.IGNORECASE)
 _NEAR = re.compile(r"\b(?:near|close\s+to|next\s+to)\s+(?:the\s+)?$", re.IGNORECASE)
 _NEAR_ZH = re.compile(r"的?(?:附近|周边|旁边|边上)")
-_LANGUAGE_CUE = re.compile(
-    r"(?:\bin|\blanguage|\bspoken|\bnot|\bbut|\bexcept|\bspeaks?)\s+(?:\w+\s+or\s+)?$", re.IGNORECASE
-)
+_LANGUAGE_CUE = re.compile(r"(?:\bin|\blanguage|\bspoken|\bnot|\bbut|\bexcept)\s+(?:\w+\s+or\s+)?$", re.IGNORECASE)
 _LANGUAGE_AFTER = re.compile(r"[\s-](?:language|spoken|dialogue)", re.IGNORECASE)
 _ABOUT_A_PLACE = re.compile(r"(?:\b(?:about|set\s+in|on|of|in)|关于|讲|去|到)\s*(?:the\s+)?$", re.IGNORECASE)
 _ANY_VALUE = {"any", "all", "all year", "不限", "全年"}  # values of an item that meet every demand
@@ -581,11 +579,10 @@ def _amount_constraints(message: str, turn: int, fields: Fields, kinds: Collecti
         return Constraint(name, op, value, text.strip(), start, start + len(text.strip()), turn)
 
     yield from _year_constraints(message, made)
-    for match in _PLAYERS.finditer(message):
-        if "price" not in message[max(0, match.start() - 6) : match.start()]:
-            for amount in {group for group in match.groups() if group}:
-                number = number_of(amount.lower())
-                if number:
+    if fields.says("players", kinds) or not fields.by_name:
+        for match in _PLAYERS.finditer(message):
+            for amount in dict.fromkeys(group for group in match.groups() if group):
+                if number := number_of(amount):
                     yield made(match, "players", ">=", number)
     for match in _FREE.finditer(message):
         if fields.quantile("price", 0.0, kinds or list(fields.sizes)) == 0:
@@ -864,7 +861,9 @@ def _people(message: str, fields: Fields, kinds: Collection[str]) -> Iterator[_N
             for match in pattern.finditer(message):
                 name = normalise(match[1])
                 known = [value for key, value in one.values.items() if key.endswith(f" {name}")]
-                is_certain = " " in name and not match.group().lower().startswith("by ")  # "by Sunday Night" is no maker
+                is_certain = " " in name and not match.group().lower().startswith(
+                    "by "
+                )  # "by Sunday Night" is no maker
                 if name not in one.values and (known or is_certain):
                     yield _Named(one.name, tuple(known) if known else match[1], match.start(), match.end(1))
 

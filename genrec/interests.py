@@ -84,7 +84,7 @@ _WALL_EN = re.compile(
 _PREPOSITIONS = r"like|such\s+as|similar\s+to|along\s+the\s+lines\s+of|with|by|\w+ed\s+by|from|about|for|in|on|at|around|featuring|starring|based\s+on|involving|including|after|before|during|near|over|under|between|without"
 _BEFORE_EN = re.compile(  # what a phrase does not begin with: articles, amounts, adverbs, "a list of"
     rf"(?:[\W_]+|(?:(?:(?:play)?lists?|mix(?:tapes?)?|collections?|selections?)\s+(?:of|for|with|to)|better\s+at|(?:ideas?|suggestions?|recommendations?|(?:my\s+)?knowledge|examples?|choices|versions?|types?|kinds?|sorts?|genres?)\s+(?:of|for|on|about)|"
-    r"a|an|the|some|all|every|each|both|either|these|those|another|other|more|most|much|many|few|couple|lots?|plenty|bunch|little|bit|kinda|sorta|two|three|else|my(?=\s+favou?rite)|of|to|as|up|out|and|or|but|&|no|so|then|too|very|super|"
+    r"a|an|the|some|all|every|each|both|either|these|those|another|other|more|most|much|many|few|couple|lots?|plenty|bunch|little|bit|kinda|sorta|two|three|else|my(?=\s+favou?rite)|of|to|as|up|out|and|or|but|&|no|so|less|then|too|very|super|"
     rf"pretty|quite|really|just|also|probably|actually|especially|specifically|mostly|mainly|usually|currently|always|even|only|still|now|next|together|{_PREPOSITIONS})(?![\w'-]))",
     re.IGNORECASE,
 )
