@@ -339,6 +339,11 @@ def is_met(item: Item, constraint: Constraint) -> bool:
     return any(low >= limit for low, _ in intervals)
 
 
+def subject(constraint: Constraint) -> str:
+    """What a constraint is about: a role where its field has one, so that "能玩1小时" and "两小时以内" are about the same."""
+    return role_of(constraint.field) or constraint.field
+
+
 def miss(item: Item, constraint: Constraint) -> float:
     """How far an item is from meeting a constraint, in [0, 2]: 0 when it does, the share of the limit by which a number misses it (at most 1), 1 for
     another value, 2 when the item does not say."""
@@ -366,7 +371,7 @@ def nearest(
     statements: dict[tuple, list[Constraint]] = {}
     for one in constraints:
         statements.setdefault((one.turn, one.start, one.end, one.text, one.field), []).append(one)
-    rows = np.flatnonzero(allowed)
+    rows = np.flatnonzero(allowed).tolist()
     failed = np.array(
         [[not all(is_met(items[row], one) for one in parts) for row in rows] for parts in statements.values()], bool
     ).reshape(len(statements), len(rows))  # (num_statements, num_allowed)
@@ -374,14 +379,14 @@ def nearest(
     num_failed = failed.sum(0)
     best = num_failed.min(initial=len(statements)) if len(rows) else 0
     if best:
-        near = np.flatnonzero(num_failed == best)
+        near = np.flatnonzero(num_failed == best).tolist()
         for column in near:
             missed[rows[column]] = sum(miss(items[rows[column]], one) for parts in statements.values() for one in parts)
-        given_up = failed[:, near[np.argmin(missed[rows[near]])]]
+        given_up = failed[:, near[np.argmin(missed[[rows[column] for column in near]])]]
     else:
         given_up = np.zeros(len(statements), bool)
-    offered = np.zeros(len(items), bool)
-    offered[rows[~failed[~given_up].any(0)]] = True
+    offered: np.ndarray = np.zeros(len(items), bool)
+    offered[np.array(rows, int)[~failed[~given_up].any(0)]] = True
     texts = [parts[0].text for parts, is_out in zip(statements.values(), given_up, strict=True) if is_out]
     return offered, missed, tuple(dict.fromkeys(texts))
 
@@ -525,11 +530,11 @@ def _settled(found: list[Constraint], fields: Fields) -> list[Constraint]:
             kept = [
                 other
                 for other in kept
-                if other.field != one.field
+                if subject(other) != subject(one)
                 or (other.start, other.end) == (one.start, one.end)
                 or {other.op, one.op} in ({"<=", ">="}, {"==", "!="})
             ]
-            kept = [other for other in kept if other.field != one.field or not _clash(other, one)]
+            kept = [other for other in kept if subject(other) != subject(one) or not _clash(other, one)]
         if one not in kept:
             kept.append(one)
     return kept

@@ -16,7 +16,7 @@ from typing import Literal
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
-from genrec.constraints import DECADE, Fields, parse_constraints
+from genrec.constraints import DECADE, Fields, parse_constraints, subject
 from genrec.schema import KINDS, Constraint, Interest, Item, Profile
 from genrec.text import has_cjk, normalise, words
 from genrec.vocabulary import Found, Vocabulary
@@ -301,11 +301,11 @@ def understand(
         for interest in profile.interests
         if normalise(interest.text) not in new_texts and not _contradicts(interests, interest)
     ]
-    fields = {constraint.field for constraint in constraints}
+    subjects = {subject(constraint) for constraint in constraints}
     updated = replace(
         profile,
         interests=tuple((kept + interests)[-MAX_INTERESTS:]),
-        constraints=tuple(one for one in profile.constraints if one.field not in fields) + tuple(constraints),
+        constraints=tuple(one for one in profile.constraints if subject(one) not in subjects) + tuple(constraints),
         kinds=kinds or profile.kinds,
         liked=tuple(dict.fromkeys(liked)),
         disliked=tuple(dict.fromkeys(disliked)),

@@ -165,6 +165,7 @@ def test_a_refusal_is_quoted_with_the_word_that_refuses(read):
         (FILMS, ("rated at least 7", "under 100 minutes", "rated at least 6"), {"Low Tide"}),
         (FILMS, ("from the 80s, no wait, the 70s",), {"No Tide"}),
         (HOTELS, ("高档型酒店", "还是经济型吧"), {"望海楼"}),
+        (SIGHTS, ("能玩3天的景点", "两小时以内吧"), {"石桥公园", "钟楼"}),
     ],
 )
 def test_a_later_statement_on_a_field_wins(read, items, messages, titles):

@@ -36,7 +36,9 @@ def evaluate_crosswoz(data: Path, make_rank: Callable[[Catalogue], Rank]) -> dic
     """
     catalogue = read_catalogue(data / "items_crosswoz_zh.jsonl")
     rows = read_rows(data / "crosswoz_travel_zh_dev.jsonl")
-    met, told, wrongly = [], [], []
+    met: list[bool] = []
+    told: list[bool] = []
+    wrongly: list[bool] = []
     for domain in sorted({row["domain"] for row in rows}):
         rank = make_rank(Catalogue(tuple(item for item in catalogue.items if item.kind == domain)))
         for row in (row for row in rows if row["domain"] == domain):
@@ -62,7 +64,10 @@ def evaluate_taurec(data: Path, make_rank: Callable[[Catalogue], Rank]) -> dict[
     """
     films = {row["id"]: row for row in read_rows(data / "items_taurec_movies.jsonl")}
     rank = make_rank(read_catalogue(data / "items_taurec_movies.jsonl"))
-    met, met_hidden, said, wrongly = [], [], [], []
+    met: list[bool] = []
+    met_hidden: list[bool] = []
+    said: list[bool] = []
+    wrongly: list[bool] = []
     for row in read_rows(data / "taurec_tasks_en_dev.jsonl"):
         constraints = [one for one in row["constraints"] if one["reveal"] != "hidden"]
         watched = tuple(f"taurec:{id}" for id in row["watched"])
