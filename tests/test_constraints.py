@@ -192,6 +192,12 @@ def test_what_is_no_demand_on_this_catalogue_is_left_alone(items, message):
     assert demands(items, message) == []
 
 
+@pytest.mark.parametrize("message", ["a film about France", "关于法国的电影", "films set in France"])
+def test_what_a_film_is_about_is_not_where_it_is_from(read, message):
+    assert read(FILMS, message) == ()
+    assert read(FILMS, "a film from France") != ()
+
+
 def test_a_field_that_the_kind_wanted_does_not_have_is_not_demanded():
     both = (*FILMS, *HOTELS, *SIGHTS)
     assert demands(both, "住三天以内的酒店", kinds=("酒店",)) == []
