@@ -179,6 +179,19 @@ _NEAR_ZH = re.compile(r"的?(?:附近|周边|旁边|边上)")
 _LANGUAGE_CUE = re.compile(r"(?:\bin|\blanguage|\bspoken|\bnot|\bbut|\bexcept)\s+(?:\w+\s+or\s+)?$", re.IGNORECASE)
 _LANGUAGE_AFTER = re.compile(r"[\s-](?:language|spoken|dialogue)", re.IGNORECASE)
 _ABOUT_A_PLACE = re.compile(r"(?:\b(?:about|set\s+in|on|of|in)|关于|讲|去|到)\s*(?:the\s+)?$", re.IGNORECASE)
+_NO_VALUE = {
+    "没有",
+    "无",
+    "暂无",
+    "其他",
+    "其它",
+    "none",
+    "no",
+    "n a",
+    "na",
+    "other",
+    "unknown",
+}  # fillers of cells, and common words of messages
 _ANY_VALUE = {"any", "all", "all year", "不限", "全年"}  # values of an item that meet every demand
 _TOKEN = re.compile(r"[\u3400-\u9fff]|(?:(?![\u3400-\u9fff])[^\W_])+(?:['’](?:(?![\u3400-\u9fff])[^\W_])+)?")
 _MAX_VALUE = 40  # characters of a value that a message may name; longer ones are prose
@@ -224,7 +237,7 @@ class Fields:
         by_value: dict[str, list[str]] = {}
         for one in by_name.values():
             if one.role not in ("certificate", "minutes") and one.name != "country":  # which have rules of their own
-                for value in one.values:
+                for value in one.values.keys() - _NO_VALUE:
                     by_value.setdefault(value, []).append(one.name)
         return cls(by_name, sizes, {value: tuple(names) for value, names in by_value.items()})
 

@@ -30,7 +30,7 @@ SIGHTS = shelf(
 )
 MEALS = shelf(
     {"name": "三味", "domain": "餐馆", "人均消费": 80, "评分": 4.5, "推荐菜": ["干煸豆角", "烤梨", "米糕"]},
-    {"name": "四季", "domain": "餐馆", "人均消费": 150, "评分": 4.0, "推荐菜": ["烤梨"]},
+    {"name": "四季", "domain": "餐馆", "人均消费": 150, "评分": 4.0, "推荐菜": ["烤梨", "没有"]},
 )
 FILMS = shelf(
     {"title": "Low Tide", "kind": "film", "year": 2025, "runtime": 95, "director": "Ada Storm", "cast": ["Nils Berg", "Ida Falk"], "rating": 6.4, "content_rating": "R", "streaming": ["Netflix"], "language": "English", "country": "Canada"},
@@ -185,6 +185,7 @@ def test_a_later_statement_on_a_field_wins(read, items, messages, titles):
         (INNS, "I stayed for 3 nights with 2 people"),
         (HOTELS, "住三天，两个人"),
         (MEALS, "有好的地方吗"),
+        (MEALS, "有没有好吃的"),
         ((), "rated at least 7 on Netflix for under $20"),
     ],
 )
