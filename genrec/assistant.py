@@ -21,6 +21,7 @@ import numpy as np
 
 from genrec.attribution import draw_rows, fit_words, keep_words
 from genrec.catalogue import Catalogue
+from genrec.constraints import Fields
 from genrec.engines import Engine, Message, weakest_stretch
 from genrec.errors import EngineError, InputError, StoreError
 from genrec.grounding import Grounded, copied_spans, ground
@@ -121,6 +122,7 @@ class Assistant:
         self.vocabulary = vocabulary
         self.store = store
         self.notice = notice  # what an operator or visitor should know of how things were loaded
+        self._fields = Fields.of(catalogue.items)
         self._retriever = retriever
         self._toxicity = toxicity
         self._window, self._floors = engine.describe().window, engine.describe().sentence_floors
@@ -190,6 +192,7 @@ class Assistant:
                     conversation.profile,
                     vocabulary=self.vocabulary,
                     by_title=self.catalogue.by_title,
+                    fields=self._fields,
                     last_items=shown,
                     turn=len(conversation.turns),
                 ).profile
@@ -224,6 +227,7 @@ class Assistant:
             conversation.profile,
             vocabulary=self.vocabulary,
             by_title=self.catalogue.by_title,
+            fields=self._fields,
             last_items=shown,
             turn=turn,
         )

@@ -194,7 +194,10 @@ def _attributes(row: dict) -> dict[str, Attribute]:
     for key, value in pairs.items():
         if isinstance(value, bool) or (isinstance(value, (int, float)) and math.isfinite(value)):
             typed[one_line(str(key))[:60]] = value
-        elif isinstance(value, (str, list)) and (text := _cell(value)):
+        elif isinstance(value, list):
+            if parts := tuple(dict.fromkeys(cell for part in value if (cell := _cell(part)))):
+                typed[one_line(str(key))[:60]] = parts
+        elif isinstance(value, str) and (text := _cell(value)):
             is_number = re.fullmatch(r"-?\d{1,12}(?:\.\d{1,6})?", text)
             typed[one_line(str(key))[:60]] = (float(text) if "." in text else int(text)) if is_number else text
     return typed

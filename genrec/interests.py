@@ -16,7 +16,8 @@ from typing import Literal
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
-from genrec.schema import Constraint, Interest, Item, Profile
+from genrec.constraints import DECADE, Fields, parse_constraints, subject
+from genrec.schema import KINDS, Constraint, Interest, Item, Profile
 from genrec.text import has_cjk, normalise, words
 from genrec.vocabulary import Found, Vocabulary
 
@@ -83,7 +84,7 @@ _WALL_EN = re.compile(
 _PREPOSITIONS = r"like|such\s+as|similar\s+to|along\s+the\s+lines\s+of|with|by|\w+ed\s+by|from|about|for|in|on|at|around|featuring|starring|based\s+on|involving|including|after|before|during|near|over|under|between|without"
 _BEFORE_EN = re.compile(  # what a phrase does not begin with: articles, amounts, adverbs, "a list of"
     rf"(?:[\W_]+|(?:(?:(?:play)?lists?|mix(?:tapes?)?|collections?|selections?)\s+(?:of|for|with|to)|better\s+at|(?:ideas?|suggestions?|recommendations?|(?:my\s+)?knowledge|examples?|choices|versions?|types?|kinds?|sorts?|genres?)\s+(?:of|for|on|about)|"
-    r"a|an|the|some|all|every|each|both|either|these|those|another|other|more|most|much|many|few|couple|lots?|plenty|bunch|little|bit|kinda|sorta|two|three|else|my(?=\s+favou?rite)|of|to|as|up|out|and|or|but|&|no|so|then|too|very|super|"
+    r"a|an|the|some|all|every|each|both|either|these|those|another|other|more|most|much|many|few|couple|lots?|plenty|bunch|little|bit|kinda|sorta|two|three|else|my(?=\s+favou?rite)|of|to|as|up|out|and|or|but|&|no|so|less|then|too|very|super|"
     rf"pretty|quite|really|just|also|probably|actually|especially|specifically|mostly|mainly|usually|currently|always|even|only|still|now|next|together|{_PREPOSITIONS})(?![\w'-]))",
     re.IGNORECASE,
 )
@@ -142,11 +143,14 @@ _REAL_WORDS = frozenset(
 _WITHOUT_ZH = re.compile(
     r"(?<!有)(没有|不带|少点)([^，。！？；的\s]{1,8})的(?=\w)"
 )  # "没有暴力的动画": no violence, but animation
+_TOO_ZH = re.compile(r"((?:不要|别|不)太[^，。！？；的\s]{1,4})的(?=\w)")  # "别太长的电影": not long, but a film
+_ANY_BUT = re.compile(r"\bany\s+\w+\s+(?:but|except)(?=\s)", re.IGNORECASE)  # "any language but English": not English
 _UNIT_ZH = r"\s*(?:元|块|分钟|个?小时|天|分|点|岁|人|公里)"
 _RANGE_ZH = rf"\d[\d.]*(?:{_UNIT_ZH})?(?:\s*[-~–—到至、]\s*\d[\d.]*)?"
 _MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
 _SPENT = re.compile(  # no wish is in these: prices, ratings, counts and dates ("3 stars", "$20", "评分4.5分以上的"), idioms that hold a term's word
-    r"(?:(?:the\s+)?(?:last|past|next|top|over|under|around|at\s+(?:least|most))\s+)?(?:[$€£]\s?)?\b(?!\d{4}[)）])\d[\w.,:]*(?:[\s-]*(?:stars?|rooms?|dollars?|bucks|people|persons?|nights?|days?|years?(?:[\s-]olds?)?))?(?![\w年])"
+    r"(?:(?:the\s+)?(?:last|past|next|top|over|under|around|at\s+(?:least|most))\s+)?(?:[$€£]\s?)?\b(?!\d{4}[)）])\d[a-z\d.,:]*(?:[\s-]*(?:stars?|rooms?|dollars?|bucks|people|persons?|nights?|days?|years?(?:[\s-]olds?)?))?"
+    rf"(?![a-z\d年]|{_UNIT_ZH})"
     rf"|(?:(?:on|for)\s+)?\b(?:{_MONTHS})\s+\d+\w*|\d+\w*\s+of\s+(?:{_MONTHS})\b|\b(?:one|two|three|four|five)[\s-]+stars?\b"
     r"|\bgood\s+(?:morning|afternoon|evening|night|day)\b|\b(?:free|leisure)\s+(?:time|hours)\b|\b(?:as|how)\s+(?:long|fast)\b|\ba\s+couple\s+(?:of|more)\b|[女男]朋友一起"
     r"|(?:(?:评分|评价|人均(?:消费)?|最低价格|价格|票价|门票(?:价格)?|消费|预算|游玩(?:的?(?:时长|时间))?|能玩)[^，。！？；、\d]{0,6}"
@@ -215,39 +219,6 @@ _PRAISE = re.compile(r"\b(?:loved?|liked|enjoyed|great|amazing|favou?rite)\b|喜
 _TO_US = re.compile(
     r"\b(?:are|do|did|have) you (?:look|lik|want|prefer|think|enjoy|see|watch)", re.IGNORECASE
 )  # a question to us tells nothing of him
-_DECADE = re.compile(
-    r"(?<!my )(?<!his )(?<!her )(?<!their )\b((?:19|20)?\d0)'?s\b|(?<!\d)((?:19|20)?\d0)年代", re.IGNORECASE
-)
-_YEARS = re.compile(
-    r"\b(before|after|since|until|from|older than|newer than)\s+((?:19|20)\d\d)\b|((?:19|20)\d\d)年?(以前|之前|以后|之后)",
-    re.IGNORECASE,
-)
-_LIMIT = re.compile(
-    r"\b(?:under|less than|at most|no more than|shorter than|max(?:imum)?|within)\s+(\d+(?:\.\d+)?|one|two|three|an?)\s*(hours?|minutes?|mins?|pages?|h)\b|(\d+(?:\.\d+)?|[一两三半])个?(小时|分钟|页)(?:以内|之内|以下|内|能|就能|可以做|搞定)",
-    re.IGNORECASE,
-)
-_PLAYERS = re.compile(
-    r"\b(?:for |with )?(\d|two|three|four|five|six)[\s-]*(?:players?|people|of us)\b|\bfor (two|three|four)\b|(?<![第\d])([两二三四五六\d])个?人(?:玩)?",
-    re.IGNORECASE,
-)
-_NUMBERS = {
-    "one": 1,
-    "a": 1,
-    "an": 1,
-    "two": 2,
-    "three": 3,
-    "four": 4,
-    "five": 5,
-    "six": 6,
-    "一": 1,
-    "两": 2,
-    "二": 2,
-    "三": 3,
-    "四": 4,
-    "五": 5,
-    "六": 6,
-    "半": 0.5,
-}
 _GOES_ON = re.compile(r"[^A-Za-z.!?\n。！？]*?(?:[,;/，；、&]|(?:and|or|also)\b)", re.IGNORECASE)
 _YEAR_AFTER = re.compile(r"\s*[(（](\d{4})[)）]")
 _QUOTED = re.compile(r"[《“\"*]")
@@ -269,12 +240,15 @@ def understand(
     *,
     vocabulary: Vocabulary,
     by_title: Mapping[str, tuple[Item, ...]],
+    fields: Fields = Fields(),
     last_items: Sequence[Item] = (),
     turn: int = 0,
 ) -> Understanding:
-    """The message read in the light of the profile so far. `last_items` are those the last reply named."""
+    """The message read in the light of the profile so far. `fields` are the catalogue's columns, `last_items` those the last reply named."""
     text = message.replace("’", "'")  # of the same length; telephones write ’
     text = _WITHOUT_ZH.sub(lambda match: f"不含{match.group(2)}但", text)  # of the same length too
+    text = _TOO_ZH.sub(r"\1但", text)
+    text = _ANY_BUT.sub(lambda match: "not".ljust(len(match.group())), text)
     found = [one for one in _find(text, vocabulary) if not _is_verb(text, one)]
     shown = {normalise(item.title): item for item in last_items}  # of namesakes, the one on the table is meant
     named_spans = [
@@ -286,16 +260,15 @@ def understand(
     spent = [*titles, *(span for _, *span in named_spans), *(match.span() for match in _SPENT.finditer(text))]
     found = [one for one in found if not any(start < one.end and one.start < end for start, end in spent)]
     named = tuple(dict.fromkeys(item for item, _, _ in named_spans))
-    is_played = any(one.group == "kinds" and one.term in ("game", "activity") for one in found)
-    constraints = [
-        one for one in _constraints(text, turn) if one.field != "players" or is_played or "player" in one.text.lower()
-    ]
+    kinds = _kinds(text, found, fields)
+    constraints = _constraints(
+        message, text, turn, fields, kinds or profile.kinds or _implied_kinds(text), found, named_spans, titles
+    )
     masked = _masked(text, titles, [(start, end) for _, start, end in named_spans], found, constraints)
     interests = [
         replace(interest, text=message[interest.start : interest.end])
         for interest in _interests(text, masked, found, turn)
     ]
-    kinds = tuple(dict.fromkeys(one.term for one in found if one.group == "kinds" and not _is_negated(text, one.start)))
     intent: Intent = next((asked for asked, pattern in _INTENTS if pattern.search(text.strip())), "none")
     has_wish = bool(interests or constraints or named or kinds)
     if intent == "none" or intent in ("greeting", "thanks") and has_wish:
@@ -328,17 +301,62 @@ def understand(
         for interest in profile.interests
         if normalise(interest.text) not in new_texts and not _contradicts(interests, interest)
     ]
-    fields = {constraint.field for constraint in constraints}
+    subjects = {subject(constraint) for constraint in constraints}
     updated = replace(
         profile,
         interests=tuple((kept + interests)[-MAX_INTERESTS:]),
-        constraints=tuple(one for one in profile.constraints if one.field not in fields) + tuple(constraints),
+        constraints=tuple(one for one in profile.constraints if subject(one) not in subjects) + tuple(constraints),
         kinds=kinds or profile.kinds,
         liked=tuple(dict.fromkeys(liked)),
         disliked=tuple(dict.fromkeys(disliked)),
         seen=tuple(dict.fromkeys(seen)),
     )
     return Understanding(updated, intent, named, has_wish or bool(kinds))
+
+
+def _kinds(text: str, found: list[Found], fields: Fields) -> tuple[str, ...]:
+    """The kinds that a message names: by the catalogue's own words for them where it uses those, else by the vocabulary's."""
+    own = [
+        kind
+        for kind in fields.sizes
+        if kind not in KINDS and (match := _kind_pattern(kind).search(text)) and not _is_negated(text, match.start())
+    ]
+    named = [one.term for one in found if one.group == "kinds" and not _is_negated(text, one.start)]
+    return tuple(dict.fromkeys(own or named))
+
+
+@lru_cache(maxsize=1024)
+def _kind_pattern(kind: str) -> re.Pattern[str]:
+    word = re.escape(kind)
+    return re.compile(word if has_cjk(kind) else rf"(?<!\w){word}(?:s|es)?(?!\w)", re.IGNORECASE)
+
+
+def _constraints(
+    message: str,
+    text: str,
+    turn: int,
+    fields: Fields,
+    kinds: tuple[str, ...],
+    found: list[Found],
+    named: list[tuple[Item, int, int]],
+    titles: list[tuple[int, int]],
+) -> list[Constraint]:
+    """What the message demands (`text` is how it is read); a number of people is a demand only of what is played or done together."""
+    is_played = any(one.group == "kinds" and one.term in ("game", "activity") for one in found)
+    constraints = parse_constraints(
+        text,
+        turn,
+        fields=fields,
+        kinds=kinds,
+        taken=[*titles, *((start, end) for _, start, end in named)],
+        countries=[(one.term, one.start, one.end) for one in found if one.group == "countries"],
+        is_negated=_is_negated,
+    )
+    return [
+        replace(one, text=message[one.start : one.end])
+        for one in constraints
+        if one.field != "players" or is_played or "player" in one.text.lower()
+    ]
 
 
 def _of_the_shown(message: str, num_other_words: int) -> Intent:
@@ -505,11 +523,12 @@ def _masked(
             characters[start:end] = mask * (end - start)
 
     cover((match.span() for match in _SPENT.finditer(text)), "#")
-    cover(((one.start, one.end) for one in constraints), "#")
+    is_wish = lambda start, end: any(start < one.end and one.start < end for one in found)
+    cover(((one.start, one.end) for one in constraints if not is_wish(one.start, one.end)), "#")
     cover(
         ((one.start, one.end) for one in found if one.group != "kinds" and not has_cjk(text[one.start : one.end])), "X"
     )
-    cover((match.span() for match in _DECADE.finditer(text)), "X")
+    cover((match.span() for match in DECADE.finditer(text)), "X")
     cover(titles, "T")
     cover(named, "#")
     return "".join(characters)
@@ -676,38 +695,3 @@ def _contradicts(new: list[Interest], old: Interest) -> bool:
     return any(
         interest.is_like != old.is_like and interest.tags and set(interest.tags) & set(old.tags) for interest in new
     )
-
-
-def _constraints(message: str, turn: int) -> list[Constraint]:
-    found: list[Constraint] = []
-
-    def add(match: re.Match[str], field: str, op: Literal["<=", ">="], value: float) -> None:
-        number = int(value) if value == int(value) else value
-        found.append(Constraint(field, op, number, match.group().strip(), match.start(), match.end(), turn))
-
-    for match in _DECADE.finditer(message):
-        decade = int(match.group(1) or match.group(2))
-        if decade < 100:
-            decade += 2000 if decade <= 20 else 1900
-        add(match, "year", ">=", decade)
-        add(match, "year", "<=", decade + 9)
-    for match in _YEARS.finditer(message):
-        word, year = (match.group(1) or match.group(4)).lower(), int(match.group(2) or match.group(3))
-        if word == "from" and not re.match(r"\s+on", message[match.end() :]):  # "from 1994" means that year
-            add(match, "year", ">=", year)
-            add(match, "year", "<=", year)
-        elif word in ("before", "until", "older than", "以前", "之前"):
-            add(match, "year", "<=", year if word == "until" else year - 1)
-        else:
-            add(match, "year", ">=", year if word in ("since", "from") else year + 1)
-    for match in _LIMIT.finditer(message):
-        amount, unit = (match.group(1) or match.group(3)).lower(), (match.group(2) or match.group(4)).lower()
-        number = float(_NUMBERS.get(amount) or amount)
-        if unit.startswith("page") or unit == "页":
-            add(match, "pages", "<=", number)
-        else:
-            add(match, "minutes", "<=", number * 60 if unit.startswith("h") or unit == "小时" else number)
-    for match in _PLAYERS.finditer(message):
-        amount = next(group for group in match.groups() if group).lower()
-        add(match, "players", ">=", float(_NUMBERS.get(amount) or amount))
-    return found

@@ -8,7 +8,7 @@ from typing import Literal
 
 Language = Literal["en", "zh"]
 Role = Literal["system", "user", "assistant"]
-Attribute = str | int | float | bool
+Attribute = str | int | float | bool | tuple  # a tuple holds several values of one of the others
 KINDS = ("film", "series", "book", "album", "game", "place", "dish", "course", "activity", "product")
 
 
@@ -64,7 +64,7 @@ class Interest:
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """A hard condition on an item, such as year >= 1990 or runtime_min <= 120."""
+    """A hard condition on an item, such as year >= 1990 or minutes <= 120. A tuple of values means any of them."""
 
     field: str
     op: Literal["<=", ">=", "==", "!="]

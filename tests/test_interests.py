@@ -135,6 +135,8 @@ def test_a_long_wish_is_parted_and_what_trails_it_is_left_out(read, message, phr
         ("找个评分4分以上，人均50-80元的川菜馆", ["川菜馆"]),
         ("请推荐票价20元以下、能玩2到3小时的公园", ["公园"]),
         ("告诉我地址和电话", []),
+        ("2部科幻电影", ["科幻电影"]),
+        ("something less gloomy than the last one", ["gloomy"]),
     ],
 )
 def test_greetings_prices_and_ratings_are_no_wish(read, message, phrases):

@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "genrec"
 LAYERS = (
-    ("errors", "schema", "settings", "text", "vocabulary"),
+    ("constraints", "errors", "schema", "settings", "text", "vocabulary"),
     (
         "catalogue",
         "language",

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from genrec.catalogue import Catalogue
+from genrec.constraints import is_met
 from genrec.errors import AssetError
 from genrec.interests import understand
-from genrec.retrieval import NUM_RANKED, Retriever, SentenceEncoder, is_met
+from genrec.retrieval import NUM_RANKED, Retriever, SentenceEncoder
 from genrec.schema import Constraint, Interest, Item, Profile
 
 TOPICS = ("space", "cooking", "ghosts", "jazz", "love")
@@ -147,9 +148,18 @@ def test_a_constraint_that_nothing_meets_is_dropped_and_named(small):
 
 
 def test_every_constraint_that_had_to_be_dropped_is_named(small):
-    never, short = Constraint("pages", "<=", 3, "under 3 pages"), Constraint("minutes", "<=", 90, "under 90 minutes")
+    never, short = Constraint("pages", "<=", 3, "under 3 pages"), Constraint("minutes", "<=", 10, "under 10 minutes")
     relaxed = small.rank(Profile(constraints=(never, short)), "space").relaxed
-    assert "under 3 pages" in relaxed and "under 90 minutes" in relaxed
+    assert relaxed == "under 3 pages; under 10 minutes"
+
+
+def test_no_more_constraints_are_dropped_than_must_be_and_the_nearest_item_comes_first(small):
+    never, long = Constraint("pages", "<=", 3, "under 3 pages"), Constraint("minutes", ">=", 100, "over 100 minutes")
+    ranking = small.rank(Profile(constraints=(never, long)), "space")
+    assert (ranking.relaxed, set(ids(ranking))) == ("under 3 pages", {"space-epic", "cook-film", "jazz-course"})
+    longest = Constraint("minutes", ">=", 200, "over 200 minutes")
+    ranking = small.rank(Profile((liked("cooking", "cooking"),), (longest,)), "cooking")
+    assert (ids(ranking, 1), ranking.relaxed) == (["space-epic"], "over 200 minutes")
 
 
 @pytest.mark.parametrize("list_name", ["shown", "seen", "disliked", "liked"])
