@@ -443,9 +443,9 @@ def _catalogue(args: argparse.Namespace) -> int:
         print(f"{name:14} {column:30.60} {profile.fill:6.1%} filled   {'  ·  '.join(profile.examples):.80}")
     if columns.unused:
         print(f"not used: {', '.join(columns.unused)}")
-    for report, what in ((catalogue.left_out, "rows were left out"), (catalogue.cleaned, "cells were left out")):
+    for report, what in ((catalogue.left_out, "rows"), (catalogue.cleaned, "cells")):
         if report.total:
-            print(f"\n{report.total:,} {what}: {_listed(report.counts)}")
+            print(f"\n{what} left out, {report.total:,}: {_listed(report.counts)}")
             print("\n".join(f"  {line}" for line in report.lines))
     print("\nA wrong guess is set right by --columns, for example --columns title=name,tags=genre+style,creator=")
     return 0

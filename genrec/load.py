@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.util
 import json
 import os
 import socket
@@ -124,11 +125,16 @@ def load_toxicity(settings: Settings, assets: Path, notices: list[str]):
 
 def _load_retriever(settings: Settings, assets: Path, catalogue, vocabulary, notices: list[str]):
     from genrec.retrieval import Retriever, SentenceEncoder
-    from genrec.vectors import CachedEncoder
+    from genrec.vectors import MAX_EXACT, CachedEncoder, VectorIndex
+
+    if len(catalogue.items) > MAX_EXACT and importlib.util.find_spec("faiss") is None:
+        notices.append(
+            f"The catalogue has more than {MAX_EXACT:,} items; `pip install faiss-cpu` makes searching it faster."
+        )
 
     def retriever(encoder, name: str) -> Retriever:
         cached = CachedEncoder(encoder, name=name, folder=_cache_folder(settings), track=_progress)
-        return Retriever(catalogue, cached, vocabulary)
+        return Retriever(catalogue, cached, vocabulary, index=VectorIndex)
 
     name = settings.encoder
     if name != "bundled":

@@ -1,4 +1,4 @@
-"""Vectors of whole catalogues, kept on disk between starts.
+"""Vectors of whole catalogues: kept on disk between starts, and searched.
 
 A file is named by what it was made of: the encoder and the texts. So nothing has to be invalidated; a changed catalogue is another file. Nothing
 here is ever fatal: without a folder that can be written, encoding again costs time and no more.
@@ -18,6 +18,9 @@ import numpy as np
 
 MIN_TEXTS = 256  # fewer are encoded as fast as a file is read
 MAX_FILES = 8  # kept; those unused for longest go
+MAX_EXACT = 100_000  # rows compared one by one: up to here a query takes milliseconds
+NUM_NEAREST = 2_000  # rows that the index finds
+_NUM_PROBED = 48  # of its cells
 _BATCH = 2_000  # texts between two steps of a progress bar
 _NUM_CHECKED = 8  # rows encoded anew before a file is believed
 _LARGEST_ERROR = 1e-3  # of a value, between machines and versions; another encoder or text differs by 0.1 and more
@@ -71,6 +74,47 @@ class CachedEncoder:
         lengths = np.einsum("id,id->i", vectors, vectors)  # squared; 0 for an empty text
         is_sound = bool(np.all((np.abs(lengths - 1) < _LARGEST_ERROR) | (lengths == 0)))
         return vectors if is_sound and np.abs(vectors[rows] - fresh).max() < _LARGEST_ERROR else None
+
+
+class VectorIndex:
+    """The likeness of any query to every row of `vectors` (num_rows, dim): exact up to MAX_EXACT rows; above, exact for the nearest that a
+    FAISS inverted file finds (8 bits a value), and for all others that of the farthest found.
+
+    Without faiss it stays exact, and `is_exact` says so: slower, never wrong.
+    """
+
+    def __init__(self, vectors: np.ndarray):
+        self._vectors = vectors
+        self._index = _faiss_index(vectors) if len(vectors) > MAX_EXACT else None
+
+    @property
+    def is_exact(self) -> bool:
+        return self._index is None
+
+    def similarity(self, query: np.ndarray) -> np.ndarray:
+        """Inner products, float32 (num_rows,)."""
+        if self._index is None:
+            return self._vectors @ query
+        rows = self._index.search(query[None], NUM_NEAREST)[1][0]
+        rows = rows[rows >= 0]  # fewer were found
+        found = self._vectors[rows] @ query
+        similarity = np.full(len(self._vectors), found.min() if found.size else 0, np.float32)
+        similarity[rows] = found
+        return similarity
+
+
+def _faiss_index(vectors: np.ndarray):
+    """A trained FAISS index with all rows in it; None where faiss is not installed."""
+    try:
+        import faiss
+    except ImportError:
+        return None
+    num_cells = int(4 * len(vectors) ** 0.5)  # FAISS's own guideline for up to a million rows
+    index = faiss.index_factory(vectors.shape[1], f"IVF{num_cells},SQ8", faiss.METRIC_INNER_PRODUCT)
+    index.train(vectors[:: max(1, len(vectors) // (40 * num_cells))])
+    index.add(vectors)
+    index.nprobe = _NUM_PROBED
+    return index
 
 
 def _digest(name: str, texts: Sequence[str]) -> str:

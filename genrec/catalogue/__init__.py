@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from genrec.catalogue.columns import Columns, infer_columns, parse_columns
@@ -92,13 +92,14 @@ def read_catalogue(paths: Path | Sequence[Path], columns: Mapping[str, Sequence[
     inferred = infer_columns([row for _, _, row in rows], columns)
     kinds = {path: guess_kind(path.name, inferred) for path in {path for path, _, _ in rows}}
     items: dict[str, Item] = {}
-    counts: list[float] = []
-    for path, line, row in rows:
+    popularity = scaled_popularity([read_popularity(row, inferred) for _, _, row in rows])
+    for (path, line, row), known in zip(rows, popularity.tolist()):
         try:
             item = read_item(
                 row,
                 default_id=f"{path.stem}-{line}",
                 default_kind=kinds[path],
+                popularity=known,
                 columns=inferred,
                 on_remark=lambda remark, path=path, line=line: cleaned.add(path, line, remark),  # type: ignore[misc]
             )
@@ -109,13 +110,10 @@ def read_catalogue(paths: Path | Sequence[Path], columns: Mapping[str, Sequence[
             left_out.add(path, line, "an id that is used twice", f"the id {item.id!r} is used twice")
             continue
         items[item.id] = item
-        counts.append(read_popularity(row, inferred))
     if not items:
         reason = f" The first problem: {left_out.lines[0]}." if left_out.lines else " It is empty."
         raise CatalogueError(f"No item could be read from {paths}.{reason}")
-    popularity = scaled_popularity(counts)
-    known = (replace(item, popularity=float(value)) for item, value in zip(items.values(), popularity))
-    return Catalogue(tuple(known), inferred, left_out.report(), cleaned.report())
+    return Catalogue(tuple(items.values()), inferred, left_out.report(), cleaned.report())
 
 
 class _Reporter:

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from genrec.errors import CatalogueError
-from genrec.schema import Attribute
 from genrec.text import one_line
 
 Type = Literal["number", "boolean", "category", "text", "list"]
@@ -25,7 +24,7 @@ NUM_SAMPLED = 5_000  # rows, evenly spaced, by which columns are judged
 _NUM_CELLS = 500  # of these, cells of one column
 _SYNONYMS: dict[str, str] = {  # field: names of its columns, best first; compared without case, spaces and marks
     "id": "id item_id uid uuid guid key identifier asin isbn isbn13 sku imdb_id tmdb_id product_id 编号 序号 商品编号 货号",
-    "title": "title name titles title_en english_title primary_title display_name label item product 标题 名称 名字 书名 片名 电影名 电影名称 歌名 歌曲名 歌曲名称 曲名 店名 商品名 商品名称 商品标题 品名 菜名 菜品 题名 剧名 课程 课程名 课程名称 游戏名 游戏名称 景点 景点名称 酒店名称 酒店 餐馆名称 名稱",
+    "title": "title name titles title_en english_title primary_title display_name label item product film movie book song game 标题 名称 名字 书名 片名 电影名 电影名称 歌名 歌曲名 歌曲名称 曲名 店名 商品名 商品名称 商品标题 品名 菜名 菜品 题名 剧名 课程 课程名 课程名称 游戏名 游戏名称 景点 景点名称 酒店名称 酒店 餐馆名称 名稱",
     "title_zh": "title_zh name_zh chinese_title title_cn title_chinese 中文名 中文名称 中文标题 中文片名 译名",
     "creator": "creator creators author authors writer artist artists director directors directed_by maker brand band singer musician developer manufacturer designer instructor teacher chef studio publisher by 作者 导演 歌手 演唱者 歌曲原唱 专辑歌手 艺人 艺术家 作家 品牌 厂商 开发商 讲师 主讲 老师 原唱 编剧 制作人 出版社",
     "creator_zh": "creator_zh author_zh director_zh",
@@ -42,7 +41,7 @@ _SYNONYMS: dict[str, str] = {  # field: names of its columns, best first; compar
 }  # fmt: skip
 FIELDS = tuple(_SYNONYMS)
 _WEAK = frozenset(
-    "type category label item product key by text content body details reviews studio publisher 课程 景点 酒店 类别 品类 种类 分类 地区 年 特色 内容".split()
+    "type category label item product film movie book song game key by text content body details reviews studio publisher 课程 景点 酒店 类别 品类 种类 分类 地区 年 特色 内容".split()
 )
 _KIND_WORDS = frozenset(
     "movie film book novel song track music album artist game item product hotel restaurant place event attraction course recipe dish show series anime video podcast wine beer shop store original primary main full".split()
@@ -74,6 +73,9 @@ _NUMBER = re.compile(
 )
 _LARGEST = 1e18  # also False for NaN
 _SCALES = {"k": 1e3, "m": 1e6, "万": 1e4, "亿": 1e8}
+_LISTED = re.compile(
+    r"\[\s*(?:['\"{\]].*)?\]\s*$", re.DOTALL
+)  # a list in its programming form; "[INST] … [/INST]" is none
 _SPLIT = re.compile(r"\s*[,;|、，；\n]\s*|\s+/\s+|\s+>\s+")
 
 
@@ -169,10 +171,10 @@ def infer_columns(rows: Sequence[Mapping[str, Any]], wanted: Mapping[str, Sequen
     for name in FIELDS:
         if name not in fields:
             found = [column.name for column in _by_name(name, free) if column.name not in taken]
-            found = found[:1] if name in _ONE_COLUMN else _in_turn(found, sample)
-            if found:
-                fields[name] = tuple(found)
-                taken.update(found)
+            kept = found[:1] if name in _ONE_COLUMN else _in_turn(found, sample, is_strict=name == "title")
+            if kept:
+                fields[name] = tuple(kept)
+                taken.update(found if name == "title" else kept)  # a second title is no fact about an item
     for name in ("title", "year", "tags", "pitch"):
         if name not in fields:
             guess = _by_content(name, [column for column in free if column.name not in taken])
@@ -186,11 +188,13 @@ def infer_columns(rows: Sequence[Mapping[str, Any]], wanted: Mapping[str, Sequen
     return Columns(fields, attributes, tuple(name for name in rest if name not in attributes), profiles)
 
 
-def _in_turn(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The columns without those of a vague name that mostly repeat what better ones say: beside "genres", a "category" is a fact of its own."""
+def _in_turn(names: Sequence[str], rows: Sequence[Mapping[str, Any]], *, is_strict: bool) -> list[str]:
+    """The columns without those that mostly repeat what better ones say, of all or only of those with a vague name: beside "genres", a
+    "category" is a fact of its own."""
     kept: list[str] = []
     for name in names:
-        filled = [row for row in rows if not is_empty(row.get(name))] if kept and _key(name) in _WEAK else []
+        is_asked = kept and (is_strict or _key(name) in _WEAK)
+        filled = [row for row in rows if not is_empty(row.get(name))] if is_asked else []
         if sum(any(not is_empty(row.get(other)) for other in kept) for row in filled) <= 0.5 * len(filled):
             kept.append(name)
     return kept
@@ -241,7 +245,7 @@ def parts(value: object) -> list[str]:
     """The texts of a list in whatever form it comes: a list, "a, b", "['a', 'b']", '[{"name": "a"}]'."""
     if isinstance(value, str):
         text = value.strip()
-        if text.startswith("[") and text.endswith("]"):
+        if _LISTED.match(text):
             try:
                 return parts(json.loads(text))
             except (ValueError, RecursionError):
@@ -266,7 +270,7 @@ def parts(value: object) -> list[str]:
 def text_of(value: object, most: int = 100) -> str:
     """A cell as text; of a list, its first `most` parts."""
     if isinstance(value, str):
-        return value if not (value.startswith("[") and value.endswith("]")) else ", ".join(parts(value)[:most])
+        return ", ".join(parts(value)[:most]) if _LISTED.match(value) else value
     if isinstance(value, (list, tuple, Mapping)):
         names = [part for part in value if isinstance(part, str)] if not isinstance(value, Mapping) else []
         return ", ".join((names or parts(value))[:most])
@@ -275,15 +279,6 @@ def text_of(value: object, most: int = 100) -> str:
     if isinstance(value, (bool, int, float, datetime.date)) or hasattr(value, "as_tuple"):
         return str(value)
     return ""
-
-
-def typed(value: object, kind: Type) -> Attribute | None:
-    """A cell as an attribute of this type: int or float, bool, or text; None where it is of another."""
-    if kind == "boolean":
-        return truth(value)
-    if kind == "number":
-        return number(value)
-    return one_line(text_of(value)) or None
 
 
 def year(value: object) -> int | None:
@@ -369,6 +364,8 @@ def _by_name(field_name: str, columns: Sequence[Column]) -> list[Column]:
             rank = 300
         if rank is not None and _can_be(field_name, column):
             ranked[column.name] = (rank, column)
+    if field_name == "title":  # of "name" in every row and "movie_title" in some, the first
+        return [column for _, column in sorted(ranked.values(), key=lambda pair: (pair[1].fill < 0.5, pair[0]))]
     return [column for _, column in sorted(ranked.values(), key=lambda pair: pair[0])]
 
 
@@ -389,7 +386,7 @@ def _can_be(field_name: str, column: Column) -> bool:
     if field_name == "popularity":
         return column.number > 0.9 or column.num_filled < 20 and column.number > 0
     if field_name in ("tags", "moods"):
-        return column.number < 0.5 and column.length <= 400
+        return not is_weak or column.number < 0.5 and column.length <= 400
     if field_name == "pitch":
         return not is_weak or column.length > 40
     return column.boolean < 0.5 and (not is_weak or column.number < 0.5)

@@ -7,6 +7,7 @@ compressed file may unpack to have limits.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import io
@@ -52,7 +53,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, Row | str]]:
     line = 0
     try:
         with gzip.open(path) if is_packed else path.open("rb") as file:
-            head = file.read(_SNIFFED)
+            head = _head(file)  # type: ignore[arg-type]
             file.seek(0)
             encoding = _encoding(head)
             limit = _MAX_RATIO * path.stat().st_size + _FREE if is_packed else None
@@ -65,6 +66,15 @@ def read_rows(path: Path) -> Iterator[tuple[int, Row | str]]:
         yield line + 1, f"from here on the file cannot be read ({error})"
     except OSError as error:
         raise CatalogueError(f"The catalogue {path} cannot be read: {error.strerror or error}.") from error
+
+
+def _head(file: io.BufferedIOBase) -> bytes:
+    """The first bytes of a file, as many as there are before it ends or breaks off."""
+    head = b""
+    with contextlib.suppress(EOFError, zlib.error):
+        while len(head) < _SNIFFED and (chunk := file.read1(_SNIFFED)):
+            head += chunk
+    return head
 
 
 class _Overlong(Exception):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from genrec.catalogue.columns import Columns, Type, infer_columns, is_empty, number, parts, text_of, typed, year
+from genrec.catalogue.columns import Columns, Type, infer_columns, is_empty, number, parts, text_of, truth, year
 from genrec.errors import CatalogueError
 from genrec.schema import Attribute, Item
 from genrec.text import has_cjk, one_line
@@ -30,7 +30,6 @@ _ORDERS = re.compile(  # a description that means the model, not the reader
     re.IGNORECASE | re.DOTALL,
 )
 _ORDER_WORDS = "ignore disregard forget override prompt chatbot model system assistant user developer human recommend reply respond answer < [ 忽略 无视 忘 系统提示 必须 只能 始终 一定要".split()
-MAX_TOLD = 5  # facts
 _SERIES = re.compile(
     r"(.+?)\s*\(([^()]+?),?\s+#\s?(\d[\d.\-–]*)[^()]*\)$"
 )  # "The Hobbit (Middle-earth, #0)", as Goodreads has it
@@ -39,16 +38,16 @@ _YEAR_MARK = re.compile(
 )
 _ARTICLE = re.compile(r"(.+), (The|A|An|Le|La|Les|Der|Die|Das|El|Los)$")
 _KINDS = {
-    "film": "movie movies film films motion picture feature cinema 电影 影片",
-    "series": "tv series tv show tv shows tv shows series show shows tvshow 剧集 电视剧 连续剧",
-    "book": "book books novel novels ebook ebooks 书 书籍 图书 小说",
-    "album": "album albums record records 专辑 唱片",
-    "song": "song songs track tracks single singles 歌曲 单曲 歌",
-    "game": "game games video game video games videogame boardgame boardgames 游戏 桌游",
-    "course": "course courses 课程",
-    "dish": "dish dishes recipe recipes 菜 菜谱 菜品",
+    "film": "film, films, movie, movies, motion picture, cinema, 电影, 影片",
+    "series": "series, tv, tv series, tv show, tv shows, show, shows, 剧集, 电视剧, 连续剧",
+    "book": "book, books, novel, novels, ebook, ebooks, 书, 书籍, 图书, 小说",
+    "album": "album, albums, record, records, 专辑, 唱片",
+    "song": "song, songs, track, tracks, single, singles, 歌曲, 单曲, 歌",
+    "game": "game, games, video game, video games, board game, board games, 游戏, 桌游",
+    "course": "course, courses, 课程",
+    "dish": "dish, dishes, recipe, recipes, 菜, 菜谱, 菜品",
 }
-_KIND = {name: kind for kind, names in _KINDS.items() for name in (*names.split(), *re.findall(r"\w+ \w+", names))}
+_KIND = {name: kind for kind, names in _KINDS.items() for name in names.split(", ")}
 _MAKES = {"director": "film", "directors": "film", "导演": "film", "author": "book", "authors": "book", "isbn": "book", "isbn13": "book", "作者": "book", "artist": "song", "artists": "song", "歌手": "song"}  # fmt: skip
 
 
@@ -57,11 +56,11 @@ def read_item(
     *,
     default_id: str,
     default_kind: str,
+    popularity: float = 3.0,
     columns: Columns | None = None,
     on_remark: Callable[[str], None] = lambda remark: None,
 ) -> Item:
-    """The item of one row; `on_remark` hears of each cell that was left out. Its popularity is 3 until `scaled_popularity` has compared it
-    with the others'. Without `columns` they are told by this row alone.
+    """The item of one row; `on_remark` hears of each cell that was left out. Without `columns` they are told by this row alone.
 
     Raises:
         CatalogueError: the row is no mapping, or has no title that could be shown.
@@ -71,14 +70,20 @@ def read_item(
     columns = columns or infer_columns([row])
 
     def first(name: str) -> Any:
-        return next((row[column] for column in columns.fields.get(name, ()) if not is_empty(row.get(column))), None)
+        for column in columns.fields.get(name, ()):
+            if not is_empty(value := row.get(column)):
+                return value
+        return None
 
     def cell(name: str, most_parts: int = 2) -> str:
-        text = clean(text_of(first(name), most_parts))
-        if _FORMULA.match(text):
+        value = first(name)
+        if value is None:
+            return ""
+        raw = text_of(value, most_parts)
+        if _is_formula(raw):
             on_remark(f"the {name} is a spreadsheet formula")
             return ""
-        return text[:MAX_FIELD]
+        return clean(raw)[:MAX_FIELD]
 
     raw = next(
         (row[column] for column in columns.fields.get("title", ()) if row.get(column) not in (None, "", [])), None
@@ -87,20 +92,19 @@ def read_item(
     if not title and not title_zh:
         names = "+".join(columns.fields.get("title", ("title",)))
         raise CatalogueError(f'the field "{names}" is missing or empty')
-    if _FORMULA.match(title):
+    if _is_formula(text_of(raw)):
         raise CatalogueError("the title is a spreadsheet formula")
     title, found_year, series = _parted_title(title, year(first("year")))
     pitch = dict.fromkeys(("pitch", "pitch_zh", "other_pitch", "other_pitch_zh"), "")
     for name in pitch:
-        text = _pitch(first(name), on_remark)
+        if (value := first(name)) is None:
+            continue
+        text = _pitch(value, on_remark)
         own = name + "_zh" if has_cjk(text) and not name.endswith("_zh") else name
         pitch[own] = pitch[own] or text
     attributes = _attributes(row, columns.attributes, on_remark)
     if series:
         attributes.setdefault("series", series)
-    if not any(pitch.values()):
-        told = _told({name: value for name, value in attributes.items() if value not in (title, cell("creator"))})
-        pitch["other_pitch_zh" if has_cjk(told) else "other_pitch"] = told
     return Item(
         id=clean(text_of(first("id")))[:MAX_FIELD] or default_id,
         kind=_kind(cell("kind")) or default_kind,
@@ -112,6 +116,7 @@ def read_item(
         country=cell("country"),
         tags=_list(row, columns.fields.get("tags", ())),
         moods=_list(row, columns.fields.get("moods", ())),
+        popularity=popularity,
         attributes=attributes,
         **pitch,
     )
@@ -132,7 +137,9 @@ def scaled_popularity(values: Sequence[float]) -> np.ndarray:
         return np.clip(np.where(np.isfinite(values), values, 3.0), 1.0, 5.0)
     logs = np.log1p(np.clip(known, 0, None))
     low, high = logs.min(), np.quantile(logs, 0.999)
-    scaled = 1 + 4 * np.clip((np.log1p(np.clip(values, 0, None)) - low) / max(high - low, 1e-9), 0, 1)
+    if low == high:
+        return np.full(len(values), 3.0)
+    scaled = 1 + 4 * np.clip((np.log1p(np.clip(values, 0, None)) - low) / (high - low), 0, 1)
     return np.where(np.isfinite(values), scaled, np.nanmedian(scaled))
 
 
@@ -172,10 +179,10 @@ def _pitch(value: object, on_remark: Callable[[str], None]) -> str:
     """A description as one line, cut at the end of a sentence where there is one; "" for one that speaks to the model."""
     raw = text_of(value)
     text = clean(raw)
-    if _is_order(raw) or _is_order(text):
+    if _is_order(raw) or text != raw and _is_order(text):
         on_remark("the description speaks to the model and not to a reader")
         return ""
-    if _FORMULA.match(text):
+    if _is_formula(raw):
         on_remark("the description is a spreadsheet formula")
         return ""
     if len(text) > MAX_FIELD:
@@ -184,11 +191,16 @@ def _pitch(value: object, on_remark: Callable[[str], None]) -> str:
     return text.rstrip(".。")
 
 
+def _is_formula(text: str) -> bool:
+    return text[:1] in ("=", "@", "+", "-") and bool(_FORMULA.match(text))
+
+
 def _is_order(text: str) -> bool:
     lower = text.lower()
-    return any(word in lower for word in _ORDER_WORDS) and bool(
-        _ORDERS.search(text)
-    )  # the words alone: forty times as fast
+    for word in _ORDER_WORDS:  # a tenth of the time of the pattern, which few texts then need
+        if word in lower:
+            return bool(_ORDERS.search(text))
+    return False
 
 
 def _parted_title(title: str, known_year: int | None) -> tuple[str, int | None, str]:
@@ -223,8 +235,15 @@ def _kind(text: str) -> str:
 
 
 def _list(row: Mapping[str, Any], columns: Sequence[str]) -> tuple[str, ...]:
-    found = (clean(part)[:60].lower() for column in columns for part in parts(row.get(column)))
-    return tuple(dict.fromkeys(text for text in found if text and not _FORMULA.match(text)))[:20]
+    found: list[str] = []
+    for column in columns:
+        cell = row.get(column)
+        if isinstance(cell, (list, tuple)):
+            cell = [part for part in cell if not (isinstance(part, str) and _is_formula(part))]
+        elif isinstance(cell, str) and _is_formula(cell):
+            continue
+        found += parts(cell)
+    return tuple(dict.fromkeys(filter(None, (clean(part)[:60].lower() for part in found))))[:20]
 
 
 def _attributes(
@@ -235,28 +254,18 @@ def _attributes(
         cell = row.get(name)
         if is_empty(cell):
             continue
-        value = typed(cell, kind)
-        if isinstance(value, str):
-            value = clean(value)[:MAX_FIELD]
-            if _FORMULA.match(value) or _is_order(value):
+        value: Attribute | None
+        if kind in ("number", "boolean"):
+            value = number(cell) if kind == "number" else truth(cell)
+            if value is None:
+                on_remark(f"the {name} is no {'number' if kind == 'number' else 'yes or no'}")
+                continue
+        else:
+            raw = text_of(cell)
+            value = clean(raw)[:MAX_FIELD]
+            if _is_formula(raw) or _is_order(raw):
                 on_remark(f"the {name} is a formula or speaks to the model")
                 continue
-        if value is None:
-            on_remark(f"the {name} is no {kind}" if kind in ("number", "boolean") else f"the {name} is no text")
-        elif value != "":
+        if value != "":
             attributes[name] = value
     return attributes
-
-
-def _told(attributes: Mapping[str, Attribute]) -> str:
-    """The facts about an item without a description, in words, short ones first: "rating: 4.1, category: Italian". For a model to tell of, not
-    to search by."""
-    told = []
-    for name, value in attributes.items():
-        words = name.replace("_", " ")
-        if value is True:
-            told.append(words)
-        elif value is not False and len(str(value)) <= 60:
-            told.append(f"{words}{value}" if has_cjk(words) else f"{words}: {value}")
-    comma = "，" if any(has_cjk(part) for part in told) else ", "
-    return comma.join(sorted(told, key=len)[:MAX_TOLD])
