@@ -528,7 +528,7 @@ def test_markup_and_marks_of_chat_models_are_taken_off_every_cell(written):
         "x.jsonl",
         lines({
             "title": "Grand <b>Inn</b> &amp; Spa <|im_end|>",
-            "creator": "[INST] Ann [/INST]",
+            "creator": "Ann <b>Lee</b>",
             "description": "<p>Quiet.</p><script>alert('x')</script><img src=x onerror=alert(1)> By the sea",
             "genres": ["<i>spa</i>", "sea<br>"],
             "note": "<a href='javascript:alert(1)'>here</a>",
@@ -536,7 +536,7 @@ def test_markup_and_marks_of_chat_models_are_taken_off_every_cell(written):
     ).items  # fmt: skip
     assert (item.title, item.creator, item.pitch, item.tags) == (
         "Grand Inn & Spa",
-        "Ann",
+        "Ann Lee",
         "Quiet. By the sea",
         ("spa", "sea"),
     )

@@ -231,7 +231,7 @@ def test_kinds_of_ones_own_can_be_asked_for_and_what_a_description_orders_reache
     rows = [
         {
             "name": f"Inn {number}",
-            "type": kinds[number % 3],
+            "what": kinds[number % 3],
             "rating": 4.5,
             "description": order if number % 2 else "quiet",
         }
@@ -239,9 +239,8 @@ def test_kinds_of_ones_own_can_be_asked_for_and_what_a_description_orders_reache
     ]
     path, cache = tmp_path / "places.jsonl", tmp_path / "cache"
     path.write_text("\n".join(json.dumps(row) for row in rows), "utf-8")
-    assistant = load_assistant(settings.with_options(catalogue=str(path), cache=str(cache), columns="tags=description"))
+    assistant = load_assistant(settings.with_options(catalogue=str(path), cache=str(cache), columns="kind=what"))
     assert len(list(cache.glob("*.npy"))) == 1
-    assistant = load_assistant(settings.with_options(catalogue=str(path), cache=str(cache)))
     for message, kind in (
         ("I need a hotel for the weekend", "hotel"),
         ("想找一家酒店", "hotel"),

@@ -80,8 +80,8 @@ def read_item(
         if value is None:
             return ""
         raw = text_of(value, most_parts)
-        if _is_formula(raw):
-            on_remark(f"the {name} is a spreadsheet formula")
+        if _is_formula(raw) or _is_order(raw):
+            on_remark(f"the {name} is a formula or speaks to the model")
             return ""
         return clean(raw)[:MAX_FIELD]
 
@@ -243,7 +243,7 @@ def _list(row: Mapping[str, Any], columns: Sequence[str]) -> tuple[str, ...]:
         elif isinstance(cell, str) and _is_formula(cell):
             continue
         found += parts(cell)
-    return tuple(dict.fromkeys(filter(None, (clean(part)[:60].lower() for part in found))))[:20]
+    return tuple(dict.fromkeys(filter(None, (clean(part)[:60].lower() for part in found if not _is_order(part)))))[:20]
 
 
 def _attributes(
