@@ -6,6 +6,7 @@ import html
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ _ORDERS = re.compile(  # a description that means the model, not the reader
     r"|(?:忽略|无视|忘掉|忘记).{0,10}(?:以上|之前|前面|上面|所有).{0,8}(?:指令|提示|规则|内容)|系统提示|(?:必须|只能|始终|一定要)(?:推荐|回答|回复)",
     re.IGNORECASE | re.DOTALL,
 )
+_SHORTEST_ORDER = 6  # characters: "必须推荐这家"
 _ORDER_WORDS = "ignore disregard forget override prompt chatbot model system assistant user developer human recommend reply respond answer < [ 忽略 无视 忘 系统提示 必须 只能 始终 一定要".split()
 _SERIES = re.compile(
     r"(.+?)\s*\(([^()]+?),?\s+#\s?(\d[\d.\-–]*)[^()]*\)$"
@@ -196,6 +198,8 @@ def _is_formula(text: str) -> bool:
 
 
 def _is_order(text: str) -> bool:
+    if len(text) < _SHORTEST_ORDER:
+        return False
     lower = text.lower()
     for word in _ORDER_WORDS:  # a tenth of the time of the pattern, which few texts then need
         if word in lower:
@@ -206,11 +210,12 @@ def _is_order(text: str) -> bool:
 def _parted_title(title: str, known_year: int | None) -> tuple[str, int | None, str]:
     """(title, year, series) where a title has its year or series in brackets: "Toy Story (1995)", "Dune (Dune Chronicles, #1)"."""
     series = ""
-    if match := _SERIES.fullmatch(title):
-        title, series = match[1], f"{match[2]} #{match[3]}"
-    if (match := _YEAR_MARK.fullmatch(title)) and known_year in (None, int(match[3])):
-        title, known_year = match[1], int(match[3])
-    if match := _ARTICLE.fullmatch(title):
+    if title[-1:] in (")", "）", "]"):
+        if match := _SERIES.fullmatch(title):
+            title, series = match[1], f"{match[2]} #{match[3]}"
+        if (match := _YEAR_MARK.fullmatch(title)) and known_year in (None, int(match[3])):
+            title, known_year = match[1], int(match[3])
+    if ", " in title and (match := _ARTICLE.fullmatch(title)):
         title = f"{match[2]} {match[1]}"
     return title, known_year, series
 
@@ -224,6 +229,7 @@ def _shortened(title: str) -> str:
     return title[: end if end > 0 else MAX_TITLE].strip()
 
 
+@lru_cache(1_000)
 def _kind(text: str) -> str:
     """A kind as a word in the singular: "Restaurants_2" → "restaurant", "Movies" → "film"."""
     name = re.sub(r"[\s_-]*\d+$", "", text.lower().replace("_", " ")).strip()[:40]
@@ -243,7 +249,12 @@ def _list(row: Mapping[str, Any], columns: Sequence[str]) -> tuple[str, ...]:
         elif isinstance(cell, str) and _is_formula(cell):
             continue
         found += parts(cell)
-    return tuple(dict.fromkeys(filter(None, (clean(part)[:60].lower() for part in found if not _is_order(part)))))[:20]
+    return tuple(dict.fromkeys(filter(None, map(_tag, found))))[:20]
+
+
+@lru_cache(50_000)  # a table uses few tags, each many times
+def _tag(text: str) -> str:
+    return "" if _is_order(text) else clean(text)[:60].lower()
 
 
 def _attributes(
