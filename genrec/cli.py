@@ -1,4 +1,4 @@
-"""The command line: chat, recommend, explain, screen, evaluate, bench, train. Other programs rely on its options and its JSON.
+"""The command line: chat, recommend, explain, screen, catalogue, evaluate, bench, train. Other programs rely on its options and its JSON.
 
 Heavy packages are imported by the command that needs them. Bad input gets one clear line on stderr and exit status 2.
 """
@@ -9,7 +9,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import IO, Any
@@ -20,6 +20,7 @@ from genrec.settings import Settings, from_env
 from genrec.text import plain
 
 _BAD_INPUT = 2
+_COLUMNS_HELP = "what columns of the catalogue are, where the guess is wrong: title=name,tags=genre+style,creator="
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,6 +72,13 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     screen.add_argument("text", nargs="?")
     screen.add_argument("--batch", metavar="FILE", help='JSONL with {"id", "text"}; - reads standard input')
     screen.add_argument("--json", action="store_true")
+    catalogue = commands.add_parser(
+        "catalogue", help="show what the columns of a file are taken for, and what is wrong with it"
+    )
+    catalogue.add_argument("file", type=Path)
+    catalogue.add_argument("--columns", default="", metavar="FIELD=COLUMN,…", help=_COLUMNS_HELP)
+    catalogue.add_argument("--json", action="store_true")
+    catalogue.set_defaults(run=_catalogue)
     chat.set_defaults(run=_chat)
     recommend.set_defaults(run=_recommend)
     explain.set_defaults(run=_explain)
@@ -84,7 +92,8 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine-url", help="an OpenAI-compatible server to write with, for example http://localhost:8000/v1"
     )
-    parser.add_argument("--catalogue", help="a .jsonl or .csv file to recommend from")
+    parser.add_argument("--catalogue", help="a .jsonl, .csv or .parquet file to recommend from")
+    parser.add_argument("--columns", metavar="FIELD=COLUMN,…", help=_COLUMNS_HELP)
     parser.add_argument("--language", choices=("auto", "en", "zh"), default="auto", help="of the reply")
     parser.add_argument("--tone", choices=("warm", "brief", "playful", "formal"), default="warm")
     parser.add_argument("--temperature", type=float, default=Sampling().temperature)
@@ -116,7 +125,7 @@ def _add_development(commands: Any, arguments: Sequence[str]) -> None:
 
 def _settings(args: argparse.Namespace) -> Settings:
     settings = from_env(os.environ)
-    options = {"model": args.model, "engine_url": args.engine_url, "catalogue": args.catalogue}
+    options = {"model": args.model, "engine_url": args.engine_url, "catalogue": args.catalogue, "columns": args.columns}
     return settings.with_options(**options, database=":memory:")  # nobody rates on the command line
 
 
@@ -408,6 +417,46 @@ def _screen(args: argparse.Namespace) -> int:
                 continue
             show(row.get("id"), row["text"])
     return status
+
+
+def _catalogue(args: argparse.Namespace) -> int:
+    from genrec.catalogue import parse_columns, read_catalogue
+
+    catalogue = read_catalogue(args.file, parse_columns(args.columns))
+    columns = catalogue.columns
+    if args.json:
+        reports = {"left_out": catalogue.left_out, "cleaned": catalogue.cleaned}
+        print(json.dumps({
+            "file": str(args.file),
+            "items": len(catalogue.items),
+            "fields": {name: list(names) for name, names in columns.fields.items()},
+            "attributes": {name: {"type": type, **_column_json(columns.profiles[name])} for name, type in columns.attributes.items()},
+            "unused": list(columns.unused),
+            "kinds": catalogue.kinds(),
+            **{name: {"total": one.total, "counts": one.counts, "lines": one.lines} for name, one in reports.items()},
+        }, ensure_ascii=False))  # fmt: skip
+        return 0
+    print(f"{len(catalogue.items):,} items: {_listed(catalogue.kinds())}\n")
+    rows = [(name, "+".join(names), columns.profiles[names[0]]) for name, names in columns.fields.items()]
+    rows += [(f"({type})", name, columns.profiles[name]) for name, type in columns.attributes.items()]
+    for name, column, profile in rows:
+        print(f"{name:14} {column:30.60} {profile.fill:6.1%} filled   {'  ·  '.join(profile.examples):.80}")
+    if columns.unused:
+        print(f"not used: {', '.join(columns.unused)}")
+    for report, what in ((catalogue.left_out, "rows"), (catalogue.cleaned, "cells")):
+        if report.total:
+            print(f"\n{what} left out, {report.total:,}: {_listed(report.counts)}")
+            print("\n".join(f"  {line}" for line in report.lines))
+    print("\nA wrong guess is set right by --columns, for example --columns title=name,tags=genre+style,creator=")
+    return 0
+
+
+def _column_json(column: Any) -> dict[str, Any]:
+    return {"filled": round(column.fill, 4), "distinct": column.num_distinct, "examples": list(column.examples)}
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items())
 
 
 def _open(name: str) -> IO[str]:

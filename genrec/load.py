@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.util
 import json
 import os
 import socket
@@ -32,7 +33,7 @@ def load_assistant(settings: Settings, *, assets: Path = ASSETS, on_step: Callab
         SettingsError: a setting names nothing that exists.
     """
     from genrec.assistant import Assistant
-    from genrec.catalogue import read_catalogue
+    from genrec.catalogue import parse_columns, read_catalogue
     from genrec.engines import stop_telemetry
     from genrec.vocabulary import Vocabulary
 
@@ -40,13 +41,15 @@ def load_assistant(settings: Settings, *, assets: Path = ASSETS, on_step: Callab
     notices: list[str] = []
     on_step("catalogue")
     vocabulary = Vocabulary.load(assets / "catalogue" / "vocabulary.json")
-    catalogue = read_catalogue(Path(settings.catalogue) if settings.catalogue else assets / "catalogue")
     if settings.catalogue:
-        vocabulary = vocabulary.with_terms(catalogue.tags())
-        if catalogue.problems:
+        catalogue = read_catalogue(Path(settings.catalogue), parse_columns(settings.columns))
+        vocabulary = vocabulary.with_terms(catalogue.tags(), catalogue.kinds())
+        if catalogue.left_out.lines:
             notices.append(
-                f"{len(catalogue.problems)} rows of the catalogue were left out; the first: {catalogue.problems[0]}."
+                f"{catalogue.left_out.total:,} rows of the catalogue were left out; the first: {catalogue.left_out.lines[0]}."
             )
+    else:
+        catalogue = read_catalogue(assets / "catalogue")
     set_threads(settings.threads)
     on_step("filter")
     toxicity = load_toxicity(settings, assets, notices)
@@ -122,21 +125,45 @@ def load_toxicity(settings: Settings, assets: Path, notices: list[str]):
 
 def _load_retriever(settings: Settings, assets: Path, catalogue, vocabulary, notices: list[str]):
     from genrec.retrieval import Retriever, SentenceEncoder
+    from genrec.vectors import MAX_EXACT, CachedEncoder, VectorIndex
+
+    if len(catalogue.items) > MAX_EXACT and importlib.util.find_spec("faiss") is None:
+        notices.append(
+            f"The catalogue has more than {MAX_EXACT:,} items; `pip install faiss-cpu` makes searching it faster."
+        )
+
+    def retriever(encoder, name: str) -> Retriever:
+        cached = CachedEncoder(encoder, name=name, folder=_cache_folder(settings), track=_progress)
+        return Retriever(catalogue, cached, vocabulary, index=VectorIndex)
 
     name = settings.encoder
     if name != "bundled":
         is_folder = Path(name).is_dir()
         is_reachable = not is_folder and is_hub_reachable()
         try:
-            return Retriever(catalogue, SentenceEncoder.load(name, is_local_only=not is_reachable), vocabulary)
+            return retriever(SentenceEncoder.load(name, is_local_only=not is_reachable), name)
         except AssetError:
             if is_folder or is_reachable:
                 raise
         notices.append(
             f"The encoder {name} is not on this machine, and the model hub cannot be reached; the bundled one serves."
         )
-    check_asset(assets / "models" / "encoder")
-    return Retriever(catalogue, SentenceEncoder.load(assets / "models" / "encoder"), vocabulary)
+    folder = assets / "models" / "encoder"
+    check_asset(folder)
+    return retriever(SentenceEncoder.load(folder), hashlib.sha256((folder / "card.json").read_bytes()).hexdigest())
+
+
+def _cache_folder(settings: Settings) -> Path | None:
+    if settings.cache == "off":
+        return None
+    return Path(settings.cache) if settings.cache else Path.home() / ".cache" / "genrec"
+
+
+def _progress(batches):
+    """The batches with a progress bar on a terminal, once they take longer than two seconds."""
+    from tqdm import tqdm
+
+    return tqdm(batches, desc="reading the catalogue's meaning", unit_scale=True, delay=2, leave=False, disable=None)
 
 
 def _load_engine(settings: Settings, assets: Path, notices: list[str]):

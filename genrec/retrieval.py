@@ -8,7 +8,7 @@ items, genres and log popularity at 3 : 2 : 1 : 0.5 did best on ReDial.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -36,6 +36,12 @@ _FITS_MEANING = 0.45  # cosine at which a wish without known tags counts as answ
 class Encoder(Protocol):
     def encode(self, texts: list[str]) -> np.ndarray:
         """Unit vectors, float32 (num_texts, dim)."""
+        ...
+
+
+class Index(Protocol):
+    def similarity(self, query: np.ndarray) -> np.ndarray:
+        """Inner products with every row, float32 (num_rows,)."""
         ...
 
 
@@ -80,11 +86,19 @@ class Ranking:
 class Retriever:
     """Ranks one catalogue. Holds its vectors; knows nothing of any visitor between calls."""
 
-    def __init__(self, catalogue: Catalogue, encoder: Encoder, vocabulary: Vocabulary):
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        encoder: Encoder,
+        vocabulary: Vocabulary,
+        *,
+        index: Callable[[np.ndarray], Index] | None = None,
+    ):
         self._items = catalogue.items
         self._encoder = encoder
         self._row = {item.id: row for row, item in enumerate(self._items)}
         self._vectors = encoder.encode([item_text(item, vocabulary) for item in self._items])  # (num_items, dim)
+        self._similarity = index(self._vectors).similarity if index else self._vectors.__matmul__
         self._terms = [_terms(item) for item in self._items]
         self._moods = frozenset(vocabulary.terms["moods"])
         self._popularity = np.array([(item.popularity - 1) / 4 for item in self._items], np.float32)
@@ -129,7 +143,7 @@ class Retriever:
         """What the score is made of, each (num_items,)."""
         likes = [(interest, _DECAY ** max(0, turn - interest.turn)) for interest in profile.likes]
         query = "; ".join(interest.text for interest, weight in likes if weight > 0.3) or message[:500]
-        meaning = self._vectors @ self._encoder.encode([query])[0]
+        meaning = self._similarity(self._encoder.encode([query])[0])
         interests = np.zeros(len(self._items), np.float32)
         for interest, weight in likes:
             if interest.tags:

@@ -22,7 +22,9 @@ class Settings:
     engine_key: str = ""
     encoder: str = "bundled"  # bundled | hub id | folder
     toxicity: str = "bundled"  # bundled | original | unbiased | multilingual
-    catalogue: str = ""  # a .jsonl or .csv file; empty: the bundled one
+    catalogue: str = ""  # a .jsonl, .csv or .parquet file; empty: the bundled one
+    columns: str = ""  # corrections of what its columns are taken for: "title=name,year=released"
+    cache: str = ""  # the folder where vectors of catalogues are kept; empty: ~/.cache/genrec, "off": none
     database: str = "genrec.sqlite3"
     host: str = "127.0.0.1"
     port: int = 7860
@@ -53,6 +55,8 @@ def from_env(environ: Mapping[str, str]) -> Settings:
             values[field.name] = int(text)
         else:
             values[field.name] = text
+    if environ.get("XDG_CACHE_HOME"):
+        values.setdefault("cache", str(Path(environ["XDG_CACHE_HOME"]) / "genrec"))
     if environ.get("SPACE_ID") and "host" not in values:  # a Hugging Face Space is reached from outside its container
         values["host"] = "0.0.0.0"
     return Settings(**values)  # type: ignore[arg-type]

@@ -148,9 +148,13 @@ def plain(text: str) -> str:
 
 def one_line(text: str) -> str:
     """Text from outside made safe to stand in one line of a prompt: no control characters, no line breaks, no bold marks."""
-    text = unicodedata.normalize("NFC", text)
-    text = "".join(" " if character.isspace() else character for character in text if is_printable(character))
-    return re.sub(r" {2,}", " ", text.replace("*", "").replace("|", "/")).strip()
+    if not (
+        text.isascii() and text.isprintable()
+    ):  # most cells of a large catalogue are, and need no look at each character
+        text = unicodedata.normalize("NFC", text)
+        text = "".join(" " if character.isspace() else character for character in text if is_printable(character))
+    text = text.replace("*", "").replace("|", "/")
+    return (re.sub(r" {2,}", " ", text) if "  " in text else text).strip()
 
 
 def is_printable(character: str) -> bool:

@@ -18,6 +18,33 @@ from genrec.text import has_cjk
 
 GROUPS = ("tags", "moods", "kinds", "countries")
 
+_COMMON_KINDS = tuple(  # of catalogues from elsewhere, each with the names it goes by
+    tuple(names.split(", "))
+    for names in (
+        "hotel, 酒店, 宾馆, 旅馆, 旅店, 住宿, accommodation, place to stay",
+        "restaurant, 餐馆, 餐厅, 饭店, 饭馆, 美食, place to eat, somewhere to eat",
+        "attraction, 景点, 名胜, 景区, sight, 好玩的地方",
+        "song, 歌曲, 歌, 单曲, track, music",
+        "music, 音乐, song, track, album, 歌",
+        "travel, 旅行, 景点, 旅游, attraction",
+        "event, 演出, 活动, concert, show",
+        "anime, 动漫, 动画",
+        "podcast, 播客",
+        "video, 视频",
+        "article, 文章",
+        "shop, 商店, 店, store",
+        "bar, 酒吧, pub",
+        "cafe, 咖啡馆, 咖啡店, coffee shop",
+        "museum, 博物馆",
+        "wine, 葡萄酒",
+        "beer, 啤酒",
+        "car, 汽车, 车",
+        "phone, 手机, smartphone",
+        "app, 应用",
+        "job, 职位, 工作",
+    )
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -55,8 +82,9 @@ class Vocabulary:
     def translate(self, term: str, language: Language) -> str:
         return self._chinese.get(term, term) if language == "zh" else term
 
-    def with_terms(self, tags: Iterable[str]) -> Vocabulary:
-        """This vocabulary plus the tags of another catalogue, so that its words are found in messages too."""
+    def with_terms(self, tags: Iterable[str], kinds: Iterable[str] = ()) -> Vocabulary:
+        """This vocabulary plus the tags and kinds of another catalogue, so that its words are found in messages too. Common kinds are known by
+        their names in both languages."""
         groups: dict[str, dict[str, dict]] = {group: {} for group in GROUPS}
         for table in (self._english, self._han):
             for way, owners in table.items():
@@ -66,6 +94,10 @@ class Vocabulary:
         for tag in tags:
             if len(tag) > 1:
                 groups["tags"].setdefault(tag, {"zh": tag, "also": []})
+        for kind in kinds:
+            names = next((names for names in _COMMON_KINDS if kind in names), (kind,))
+            chinese = kind if has_cjk(kind) else next(filter(has_cjk, names), kind)
+            groups["kinds"].setdefault(kind, {"zh": chinese, "also": names})
         return Vocabulary(groups)
 
     def find(self, text: str) -> list[Found]:

@@ -11,6 +11,7 @@ from pathlib import Path
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+os.environ["GENREC_CACHE"] = "off"  # nothing is left in the home of who runs the tests
 
 import numpy as np
 import pytest

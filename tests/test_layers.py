@@ -22,6 +22,7 @@ LAYERS = (
         "grounding",
         "attribution",
         "store",
+        "vectors",
     ),
     ("assistant",),
     ("load",),
