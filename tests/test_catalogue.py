@@ -268,7 +268,7 @@ def test_files_are_read_together_and_a_second_use_of_an_id_is_told(tmp_path):
                 {"id": "r:2", "title": "Pari", "year": None, "genres": ["drama"], "directors": ["Dariush Mehrjui"], "stars": ["Niki Karimi"], "mentions_elsewhere": 90},
             ],
             {"id": "id", "title": "title", "creator": "directors", "year": "year", "tags": "genres", "popularity": "mentions_elsewhere"},
-            {"kind": "film", "title": "House of Games", "creator": "David Mamet", "year": 1987, "tags": ("crime", "thriller"), "popularity": 1.0, "attributes": {"stars": "Lindsay Crouse, Joe Mantegna"}},
+            {"kind": "film", "title": "House of Games", "creator": "David Mamet", "year": 1987, "tags": ("crime", "thriller"), "popularity": 1.0, "attributes": {"stars": ("Lindsay Crouse", "Joe Mantegna")}},
         ),
         (
             "goodbooks.jsonl",  # a series in the title, counts in millions
@@ -296,7 +296,7 @@ def test_files_are_read_together_and_a_second_use_of_an_id_is_told(tmp_path):
                 {"id": "z:3", "domain": "酒店", "name": "和家宾馆", "评分": 4.3, "价格": 221, "酒店类型": "经济型"},
             ],
             {"id": "id", "title": "name", "kind": "domain", "tags": "酒店类型+推荐菜"},
-            {"kind": "景点", "title": "故宫", "year": None, "attributes": {"门票": 60, "游玩时间": "3小时 - 4小时", "评分": 4.7, "周边景点": "天安门广场, 恭王府"}},
+            {"kind": "景点", "title": "故宫", "year": None, "attributes": {"门票": 60, "游玩时间": "3小时 - 4小时", "评分": 4.7, "周边景点": ("天安门广场", "恭王府")}},
         ),
         (
             "services.jsonl",  # attributes in an object, numbers and truth values as text, a kind with a number
@@ -315,7 +315,7 @@ def test_files_are_read_together_and_a_second_use_of_an_id_is_told(tmp_path):
                 {"id": "k:2", "domain": "music", "name": "情非得已", "attrs": {"专辑歌手": ["庾澄庆"], "音乐风格": ["流行，摇滚"], "发行时间": ["2001-04-12"]}},
             ],
             {"id": "id", "title": "name", "creator": "导演+专辑歌手", "year": "上映时间+发行时间", "kind": "domain", "tags": "类型+音乐风格"},
-            {"kind": "film", "title": "恋恋笔记本", "creator": "尼克·卡索维茨", "year": 2004, "tags": ("爱情",), "attributes": {"主演": "瑞恩·高斯林, 瑞秋·麦克亚当斯", "片长": 123}},
+            {"kind": "film", "title": "恋恋笔记本", "creator": "尼克·卡索维茨", "year": 2004, "tags": ("爱情",), "attributes": {"主演": ("瑞恩·高斯林", "瑞秋·麦克亚当斯"), "片长": 123}},
         ),
         (
             "new_films.jsonl",
@@ -324,7 +324,7 @@ def test_files_are_read_together_and_a_second_use_of_an_id_is_told(tmp_path):
                 {"id": "t:2", "title": "The Long Walk", "year": 2025, "runtime": 108, "genres": ["Horror"], "director": "Francis Lawrence", "cast": ["Cooper Hoffman"], "rating": 6.9, "vote_count": 40, "content_rating": "R", "streaming_services": ["Starz", "Philo"], "sponsored": True},
             ],
             {"id": "id", "title": "title", "creator": "director", "year": "year", "tags": "genres", "popularity": "vote_count"},
-            {"kind": "film", "creator": "Park Chan-wook", "year": 2025, "tags": ("comedy", "crime"), "attributes": {"runtime": 140, "cast": "Lee Byung-hun, Son Ye-jin", "rating": 7.5, "content_rating": "R", "sponsored": False}},
+            {"kind": "film", "creator": "Park Chan-wook", "year": 2025, "tags": ("comedy", "crime"), "attributes": {"runtime": 140, "cast": ("Lee Byung-hun", "Son Ye-jin"), "rating": 7.5, "content_rating": "R", "sponsored": False}},
         ),
     ],
     ids=["films", "books", "songs", "sights", "services", "facts", "new films"],

@@ -273,12 +273,13 @@ def _attributes(
                 on_remark(f"the {name} is no {'number' if kind == 'number' else 'yes or no'}")
                 continue
         else:
-            texts = [text_of(part) for part in cell[:_MAX_PARTS]] if isinstance(cell, (list, tuple)) else [text_of(cell)]
+            is_list = isinstance(cell, (list, tuple))
+            texts = parts(cell)[:_MAX_PARTS] if is_list else [text_of(cell)]
             if any(_is_formula(text) or _is_order(text) for text in texts):
                 on_remark(f"the {name} is a formula or speaks to the model")
                 continue
             cleaned = tuple(dict.fromkeys(text for raw in texts if (text := clean(raw)[:MAX_FIELD])))
-            value = cleaned if isinstance(cell, (list, tuple)) else "".join(cleaned)
+            value = cleaned if is_list else "".join(cleaned)
         if value not in ("", ()):
             attributes[name] = value
     return attributes
