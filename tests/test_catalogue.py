@@ -302,7 +302,7 @@ def test_files_are_read_together_and_a_second_use_of_an_id_is_told(tmp_path):
             "services.jsonl",  # attributes in an object, numbers and truth values as text, a kind with a number
             [
                 {"id": "s:1", "service": "Restaurants_2", "name": "Puerto 27", "attrs": {"category": "Peruvian", "has_seating_outdoors": "True", "location": "Pacifica", "rating": "4.10", "restaurant_name": "Puerto 27"}},
-                {"id": "s:2", "service": "Movies_1", "name": "Hustlers", "attrs": {"genre": "Drama", "price": "11", "movie_name": "Hustlers"}},
+                {"id": "s:2", "service": "Movies_1", "name": "Hustlers", "attrs": {"genre": "Drama", "price": "11", "title": "Hustlers"}},
                 {"id": "s:3", "service": "Music_3", "name": "Firestone", "attrs": {"artist": "Kygo", "album": "Cloud Nine", "year": "2014", "track": "Firestone"}},
             ],
             {"id": "id", "title": "name", "creator": "artist", "year": "year", "kind": "service", "tags": "genre+category"},

@@ -45,7 +45,7 @@ def test_other_texts_another_order_and_another_encoder_are_encoded_anew(tmp_path
         ([*TEXTS[:-1], "other"], "a"),
         (TEXTS[::-1], "a"),
         (TEXTS, "b"),
-        ([*TEXTS[:-2], "text 254text", "255"], "a"),
+        ([*TEXTS[:-2], "text 254text", " 255"], "a"),
     ):
         vectors, num_encoded = encode(tmp_path, texts, name)
         assert num_encoded >= len(TEXTS)
