@@ -306,7 +306,7 @@ def test_files_are_read_together_and_a_second_use_of_an_id_is_told(tmp_path):
                 {"id": "s:3", "service": "Music_3", "name": "Firestone", "attrs": {"artist": "Kygo", "album": "Cloud Nine", "year": "2014", "track": "Firestone"}},
             ],
             {"id": "id", "title": "name", "creator": "artist", "year": "year", "kind": "service", "tags": "genre+category"},
-            {"kind": "restaurant", "title": "Puerto 27", "tags": ("peruvian",), "attributes": {"has_seating_outdoors": True, "location": "Pacifica", "rating": 4.1}},
+            {"kind": "restaurant", "title": "Puerto 27", "tags": ("peruvian",), "attributes": {"category": "Peruvian", "has_seating_outdoors": True, "location": "Pacifica", "rating": 4.1}},
         ),
         (
             "知识.jsonl",  # every value in a list of one, a remark behind the title
@@ -348,7 +348,7 @@ def test_columns_without_telling_names_are_told_by_their_cells(written):
     )
     catalogue = written("x.csv", text)
     assert catalogue.columns.described() == {"title": "b", "year": "c", "tags": "d", "pitch": "f"}
-    assert catalogue.columns.attributes == {"a": "number"} and catalogue.columns.unused == ("e",)
+    assert catalogue.columns.attributes == {"a": "number", "d": "list"} and catalogue.columns.unused == ("e",)
     assert catalogue.items[2].tags == ("drama", "crime") and catalogue.items[2].year == 1952
 
 

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from genrec.catalogue import read_item
+from genrec.catalogue.columns import infer_columns
+from genrec.catalogue.items import read_item
 from genrec.constraints import Fields, is_met, miss, nearest, number_of, parse_constraints, role_of
 from genrec.evaluate.constraints import evaluate_crosswoz, evaluate_taurec, meets, message_of
 from genrec.interests import understand
@@ -15,7 +16,10 @@ from genrec.vocabulary import Vocabulary
 
 
 def shelf(*rows):
-    return tuple(read_item(row, default_id=str(number), default_kind="item") for number, row in enumerate(rows))
+    columns = infer_columns(rows)
+    return tuple(
+        read_item(row, columns=columns, default_id=str(number), default_kind="item") for number, row in enumerate(rows)
+    )
 
 
 HOTELS = shelf(
