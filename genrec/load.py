@@ -121,14 +121,16 @@ def load_toxicity(settings: Settings, assets: Path, notices: list[str]):
 
 
 def _load_retriever(settings: Settings, assets: Path, catalogue, vocabulary, notices: list[str]):
-    from genrec.retrieval import Retriever, SentenceEncoder
+    from genrec.retrieval import Retriever, SentenceEncoder, read_weights
 
+    check_asset(assets / "models" / "ranker")
+    weights = read_weights(assets / "models" / "ranker")
     name = settings.encoder
     if name != "bundled":
         is_folder = Path(name).is_dir()
         is_reachable = not is_folder and is_hub_reachable()
         try:
-            return Retriever(catalogue, SentenceEncoder.load(name, is_local_only=not is_reachable), vocabulary)
+            return Retriever(catalogue, SentenceEncoder.load(name, is_local_only=not is_reachable), vocabulary, weights)
         except AssetError:
             if is_folder or is_reachable:
                 raise
@@ -136,7 +138,7 @@ def _load_retriever(settings: Settings, assets: Path, catalogue, vocabulary, not
             f"The encoder {name} is not on this machine, and the model hub cannot be reached; the bundled one serves."
         )
     check_asset(assets / "models" / "encoder")
-    return Retriever(catalogue, SentenceEncoder.load(assets / "models" / "encoder"), vocabulary)
+    return Retriever(catalogue, SentenceEncoder.load(assets / "models" / "encoder"), vocabulary, weights)
 
 
 def _load_engine(settings: Settings, assets: Path, notices: list[str]):
