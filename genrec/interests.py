@@ -392,12 +392,10 @@ def named_items(message: str, by_title: Mapping[str, tuple[Item, ...]]) -> list[
                 position = last - 1
                 break
         position += 1
-    misspelt = [
-        one
-        for one in _misspelt(message, by_title)
-        if not any(one[1] < end and start < one[2] for _, start, end in found)
-    ]
-    return sorted([*found, *misspelt], key=lambda one: one[1])
+    for one in _misspelt(message, by_title):
+        if not any(one[1] < end and start < one[2] for _, start, end in found):
+            found.append(one)
+    return sorted(found, key=lambda one: one[1])
 
 
 def _misspelt(message: str, by_title: Mapping[str, tuple[Item, ...]]) -> Iterator[tuple[Item, int, int]]:

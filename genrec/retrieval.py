@@ -34,13 +34,14 @@ if TYPE_CHECKING:
 
 NUM_RANKED = 20
 FEATURES = (
-    "meaning", "tags", "related", "words", "named",  # of the wishes
+    "meaning", "tags", "words", "named",  # of the wishes
     "like_meaning", "like_tags", "like_people", "like_title", "like_years", "like_kind",  # to the items he likes
     "unlike", "popularity", "fame",
 )  # fmt: skip
 _MAX_DEVIATIONS = 6.0  # a name that one item in 100,000 has would else outweigh everything
 _DECAY = 0.6  # an interest of the turn before counts this much
 _SEED_DECAY = 0.7  # of the items he likes, one named before counts this much of the next
+_NEIGHBOUR = 0.7  # of a wished tag, what a term of the same meaning counts
 _YEARS = 10.0  # years apart at which the nearness of two items has fallen to 1/e
 _DISLIKE = 10.0  # taken off for each disliked tag, where only items with one are left
 _REPEAT = 0.35  # weight of likeness to what is already chosen (maximal marginal relevance), at the middle of "surprise"
@@ -129,7 +130,7 @@ class Retriever:
         columns = _name_columns(self._items)
         self._people = _Marks([_people(item, columns) for item in self._items])
         self._words = _Words([_lexical_text(item) for item in self._items])
-        self._titles = _Words([f"{item.title} {item.title_zh}" for item in self._items])
+        self._titles = _Words([f"{item.title} {item.title_zh}" for item in self._items], stop_words=frozenset())
         self._moods = frozenset(vocabulary.terms["moods"])
         self._kinds = np.array([item.kind for item in self._items])
         self._years = np.array([math.nan if item.year is None else item.year for item in self._items], np.float32)
@@ -203,8 +204,7 @@ class Retriever:
         query = " ".join(text for text, _ in wishes)
         parts = {
             "meaning": meaning,
-            "tags": self._terms.likeness(tags),
-            "related": zeros if vectors is None else self._related(vectors[len(wishes) :], list(tags.values())),
+            "tags": zeros if vectors is None else self._tagged(tags, vectors[len(wishes) :]),
             "words": self._words.likeness(query),
             "named": self._people.likeness(self._named(f"{message} {previous}" if is_silent else message)),
             "like_meaning": like_meaning,
@@ -252,13 +252,16 @@ class Retriever:
             dropped[constraints.pop().text] = None
         return allowed, "; ".join(reversed(dropped))
 
-    def _related(self, vectors: np.ndarray, weights: Sequence[float]) -> np.ndarray:
-        """How near an item's nearest term comes to each wished tag by meaning, as a weighted mean (num_items,): "kids" to what is
-        tagged "family"."""
+    def _tagged(self, tags: Mapping[str, float], vectors: np.ndarray) -> np.ndarray:
+        """How well an item's terms answer the wished tags, as a weighted mean in [0, 1] (num_items,): 1 for a tag it has, less for one that means
+        nearly the same ("kids" for what is tagged "family")."""
         total = np.zeros(len(self._items), np.float32)
-        for vector, weight in zip(vectors, weights, strict=True):
-            total += weight * self._terms.best(np.maximum(0, self._term_vectors @ vector))
-        return total / sum(weights) if weights else total
+        for (tag, weight), vector in zip(tags.items(), vectors, strict=True):
+            nearness = _NEIGHBOUR * np.clip(self._term_vectors @ vector, 0, 1)  # (num_terms,)
+            if tag in self._terms.column:
+                nearness[self._terms.column[tag]] = 1.0
+            total += weight * self._terms.best(nearness)
+        return total / sum(tags.values()) if tags else total
 
     def _named(self, text: str) -> dict[str, float]:
         """The makers and players a text names, typing errors in their names aside; the longest name wins."""
@@ -437,13 +440,13 @@ def _tokens(text: str) -> list[str]:
     return [token.removesuffix("'s").removesuffix("’s") for token in _TOKEN.findall(text)]
 
 
-def _stems(text: str) -> list[str]:
+def _stems(text: str, stop_words: Collection[str]) -> list[str]:
     """What texts are compared by: words without stop words and plural s; pairs of Chinese characters."""
     stems = []
     for token in _tokens(text):
         if token[0] >= "\u3400":
             stems += [token[start : start + 2] for start in range(max(1, len(token) - 1))]
-        elif token not in _stop_words():
+        elif token not in stop_words:
             stems.append(_stem(token))
     return stems
 
@@ -527,10 +530,11 @@ class _Marks:
 class _Words:
     """TF-IDF over texts (sublinear counts, unit rows)."""
 
-    def __init__(self, texts: Sequence[str]):
+    def __init__(self, texts: Sequence[str], *, stop_words: Collection[str] | None = None):
         from sklearn.feature_extraction.text import TfidfVectorizer
 
-        self._tfidf = TfidfVectorizer(analyzer=_stems, sublinear_tf=True, dtype=np.float32)
+        left_out = _stop_words() if stop_words is None else stop_words
+        self._tfidf = TfidfVectorizer(analyzer=lambda text: _stems(text, left_out), sublinear_tf=True, dtype=np.float32)
         self._matrix = self._tfidf.fit_transform([*texts, "a text that is never empty"])[:-1]
         self._by_word = self._matrix.T.tocsr()  # (num_words, num_texts)
 
@@ -551,9 +555,10 @@ class _Words:
         vocabulary = self._tfidf.vocabulary_
         spelt = []
         for token in tokens:
-            if len(token) >= 4 and token not in _stop_words() and _stem(token) not in vocabulary:
-                near = self._spellings.get(token[0], ())
-                found = process.extractOne(token, near, scorer=OSA.normalized_similarity, score_cutoff=_SPELT_ALIKE)
+            stem = _stem(token)
+            if len(stem) >= 4 and token not in _stop_words() and stem not in vocabulary:
+                near = self._spellings.get(stem[0], ())
+                found = process.extractOne(stem, near, scorer=OSA.normalized_similarity, score_cutoff=_SPELT_ALIKE)
                 token = found[0] if found else token
             spelt.append(token)
         return spelt

@@ -58,9 +58,11 @@ def test_takes_of_one_song_count_once():
     assert measures(one, np.array([0, 1, 2, 3]), at=2) == pytest.approx((0.5, 1.0, 1 / (1 + 1 / math.log2(3))))
 
 
-def test_a_mean_comes_with_its_standard_error():
-    assert means([[0.0, 1.0], [1.0, 1.0]]) == [(0.5, pytest.approx(0.5)), (1.0, 0.0)]
-    assert means([[1.0]]) == [(1.0, 0.0)]
+def test_a_mean_comes_with_its_standard_error_in_which_turns_of_a_dialogue_count_as_one():
+    rows = [[0.0, 1.0], [1.0, 1.0]]
+    assert means(rows, ["a", "b"]) == [(0.5, pytest.approx(0.5)), (1.0, 0.0)]
+    assert means(rows * 3, ["a", "b"] * 3) == [(0.5, pytest.approx(0.5)), (1.0, 0.0)]
+    assert means([[1.0]], ["a"]) == [(1.0, 0.0)]
 
 
 def planted(weights, *, num_queries, seed):

@@ -374,7 +374,7 @@ def test_a_year_tells_namesakes_apart_and_is_no_title_itself(message, named):
         ("something like Farewel My Concubin (1993)", ["Farewell My Concubine"]),
         ("我喜欢《霸王别鸡》", ["Farewell My Concubine"]),
         ("I loved Spirted Away (1999)", []),  # another year: another film
-        ("my friend Robin Williamson from New York", []),
+        ("my friend Robin Williamson likes Old Bricks", []),
     ],
 )
 def test_a_title_with_typing_errors_is_found_where_a_title_must_stand(catalogue, message, named):

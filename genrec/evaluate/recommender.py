@@ -48,7 +48,7 @@ Figure = dict[
 
 
 def evaluate_ranking(folder: Path, *, ridge: float = 0.01, seeds: Sequence[int] = (1, 2, 3)) -> list[Figure]:
-    """Recall, hit and NDCG at 10, means over queries with standard errors; each query's figure is a mean over `seeds` ways to draw the folds."""
+    """Recall, hit and NDCG at 10, means over queries with standard errors (dialogues as clusters); each query's figure is a mean over `seeds` ways to draw the folds."""
     sources = load_sources(folder)
     runs = [cross_validated(sources, ridge=ridge, seed=seed) for seed in seeds]
     weights = read_weights(ASSETS / "models" / "ranker")
@@ -59,7 +59,7 @@ def evaluate_ranking(folder: Path, *, ridge: float = 0.01, seeds: Sequence[int] 
         seen = _all_measures(queries, [ranked_by(query, shipped) for query in queries])
         for column, measure in enumerate(_MEASURES):
             floor, goal = _FLOORS[name, measure]
-            value, error = means(held_out)[column]
+            value, error = means(held_out, [query.dialogue for query in queries])[column]
             figures.append(
                 {
                     "set": name, "measure": measure, "value": round(value, 4), "error": round(error, 4), "of": len(queries),

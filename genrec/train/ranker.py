@@ -245,16 +245,15 @@ def fit(sources: Sequence[_Lists], *, ridge: float) -> np.ndarray:
 
 def cross_validated(
     sources: Sequence[Sequence[Query]], *, ridge: float, seed: int, num_folds: int = NUM_FOLDS
-) -> list[np.ndarray]:
-    """For each source the first items of every query (num_queries, 100), as positions in the query's rows, ranked by weights that saw no query of
-    its dialogue."""
+) -> list[list[np.ndarray]]:
+    """For each source and query the positions of its first rows, best first, ranked by weights that saw no query of its dialogue."""
     folds = []
     for queries in sources:
         names = sorted({query.dialogue for query in queries})
         drawn = dict(zip(names, np.random.default_rng(seed).permutation(len(names)) % num_folds, strict=True))
         folds.append(np.array([drawn[query.dialogue] for query in queries]))
     lists = [_lists(queries, seed) for queries in sources]
-    ranked = [np.zeros((len(queries), 100), int) for queries in sources]
+    ranked = [[np.zeros(0, int)] * len(queries) for queries in sources]
     for fold in range(num_folds):
         kept = [
             _Lists(one.features[own != fold], one.offsets[own != fold], one.shares[own != fold])
@@ -282,10 +281,15 @@ def measures(query: Query, ranked: np.ndarray, *, at: int = 10) -> tuple[float, 
     return sum(hits) / max(1, query.num_liked), float(any(hits)), gain / best if best else 0.0
 
 
-def means(rows: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
-    """(mean, standard error) of each column."""
-    array = np.array(rows)
-    errors = array.std(0, ddof=1) / math.sqrt(len(array)) if len(array) > 1 else np.zeros(array.shape[1])
+def means(rows: Sequence[Sequence[float]], dialogues: Sequence[str]) -> list[tuple[float, float]]:
+    """(mean, standard error) of each column. Rows of one dialogue are alike, so the error is that of sums over dialogues (cluster-robust)."""
+    array = np.array(rows, float)
+    names = sorted(set(dialogues))
+    number = np.array([names.index(dialogue) for dialogue in dialogues])
+    sums = np.zeros((len(names), array.shape[1]))
+    np.add.at(sums, number, array - array.mean(0))
+    few = math.sqrt(len(names) / max(1, len(names) - 1))  # few dialogues show less than their spread
+    errors = few * np.sqrt((sums**2).sum(0)) / len(array)
     return [(float(mean), float(error)) for mean, error in zip(array.mean(0), errors, strict=True)]
 
 
@@ -304,7 +308,10 @@ def train(folder: Path, out: Path, *, ridge: float, seed: int) -> dict[str, floa
     for name, queries, ranked in zip(
         ("redial", "cpcd"), sources, cross_validated(sources, ridge=ridge, seed=seed), strict=True
     ):
-        found = means([measures(query, first) for query, first in zip(queries, ranked, strict=True)])
+        found = means(
+            [measures(query, first) for query, first in zip(queries, ranked, strict=True)],
+            [query.dialogue for query in queries],
+        )
         for measure, (mean, error) in zip(("recall_10", "hit_10", "ndcg_10"), found, strict=True):
             figures |= {f"{name}_{measure}": round(mean, 4), f"{name}_{measure}_se": round(error, 4)}
     weights = fit([_lists(queries, seed) for queries in sources], ridge=ridge)
@@ -335,7 +342,7 @@ def _write_card(
         ],
         "set_by_hand": BY_HAND,
         "figures": figures,
-        "figures_are": f"{NUM_FOLDS}-fold cross-validation over dialogues with one set of weights for both; _se is the standard error over queries",
+        "figures_are": f"{NUM_FOLDS}-fold cross-validation over dialogues with one set of weights for both; _se is the standard error, dialogues as clusters",
         "sha256": {"weights.json": hashlib.sha256((out / "weights.json").read_bytes()).hexdigest()},
     }
     (out / "card.json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", "utf-8")
