@@ -3,8 +3,8 @@
 Items he has seen, rejected or been shown never come again; items of a disliked tag are left out; hard constraints are checked exactly, and when nothing
 meets them all, the last stated is dropped and named.
 
-The score is a weighted sum of features. Each is expressed in standard deviations over the items that may come at all, so that one set of weights serves
-catalogues of any size and kind: what few items share (a maker, a rare tag) counts for more than what many do. The weights are in
+The score is a weighted sum of features. Each is expressed in standard deviations over the items that may come at all ,
+so that one set of weights serves catalogues of any size and kind: what few items share (a maker, a rare tag) counts for more than what many do. The weights are in
 `assets/models/ranker/weights.json`; `python -m genrec train ranker` finds them.
 """
 
@@ -36,9 +36,10 @@ NUM_RANKED = 20
 FEATURES = (
     "meaning", "tags", "words", "named",  # of the wishes
     "like_meaning", "like_tags", "like_people", "like_title", "like_years", "like_kind",  # to the items he likes
-    "unlike", "popularity", "fame",
+    "popularity",
 )  # fmt: skip
 _MAX_DEVIATIONS = 6.0  # a name that one item in 100,000 has would else outweigh everything
+_ORDINARY = 0.5  # deviations of popularity up to which an item is as well known as others
 _DECAY = 0.6  # an interest of the turn before counts this much
 _SEED_DECAY = 0.7  # of the items he likes, one named before counts this much of the next
 _NEIGHBOUR = 0.7  # of a wished tag, what a term of the same meaning counts
@@ -135,7 +136,6 @@ class Retriever:
         self._kinds = np.array([item.kind for item in self._items])
         self._years = np.array([math.nan if item.year is None else item.year for item in self._items], np.float32)
         self._popularity = np.array([item.popularity for item in self._items], np.float32)
-        self._fame = self._people.mean(np.log(self._people.sizes()))  # of makers: how many items they have here
 
     def rank(
         self,
@@ -177,12 +177,13 @@ class Retriever:
         wishes = [
             (text, _DECAY ** max(0, turn - interest.turn))
             for interest in profile.likes
-            if (text := self._without_kinds(interest.text))
+            if _tokens(text := self._without_kinds(interest.text))
         ]
         is_silent = all(interest.turn != turn for interest in profile.likes)  # "Yes, more please" holds no wish
         seeds = self._rows(profile.liked)
         if not wishes and not seeds:
-            wishes = [(text, 1.0)] if (text := self._without_kinds(message)[:500]) else []
+            text = self._without_kinds(message)[:500]
+            wishes = [(text, 1.0)] if _tokens(text) else []
         tags: dict[str, float] = {}  # with the weight of the latest wish for each
         for interest in profile.likes:
             for tag in interest.tags:
@@ -190,17 +191,12 @@ class Retriever:
         vectors = self._encoder.encode([*(text for text, _ in wishes), *tags]) if wishes or tags else None
         seed_weights = _SEED_DECAY ** np.arange(len(seeds), dtype=np.float32)[::-1]
         seed_weights /= max(1e-6, seed_weights.sum())
-        against = np.zeros(
-            (self._vectors.shape[1], 3), np.float32
-        )  # wishes, likes, dislikes: one pass over the vectors
+        against = np.zeros((self._vectors.shape[1], 2), np.float32)  # wishes and likes: one pass over the vectors
         if vectors is not None and wishes:
             weights = np.array([weight for _, weight in wishes], np.float32)
             against[:, 0] = weights @ vectors[: len(wishes)] / weights.sum()
         against[:, 1] = seed_weights @ self._vectors[seeds]
-        turned_down = self._rows(profile.disliked)
-        if turned_down:
-            against[:, 2] = -self._vectors[turned_down].mean(0)
-        meaning, like_meaning, unlike = (self._vectors @ against).T
+        meaning, like_meaning = (self._vectors @ against).T
         query = " ".join(text for text, _ in wishes)
         parts = {
             "meaning": meaning,
@@ -213,9 +209,7 @@ class Retriever:
             "like_title": self._titles.likeness_to(seeds, seed_weights),
             "like_years": zeros,
             "like_kind": zeros,
-            "unlike": unlike,
             "popularity": self._popularity,
-            "fame": self._fame,
         }
         for row, weight in zip(seeds, seed_weights, strict=True):
             years = np.abs(self._years - self._years[row])
@@ -227,9 +221,9 @@ class Retriever:
         """The weighted sum of standardised features (num_items,): differences are log-odds of being what is wanted."""
         total = np.zeros(len(self._items), np.float32)
         for name, weight in self._weights.items():
-            if name in ("popularity", "fame"):
+            if name == "popularity":
                 weight *= 2 * (1 - surprise)
-            total += weight * standardised(parts[name], allowed)
+            total += weight * scaled(name, parts[name], allowed)
         return total
 
     def allowed(self, profile: Profile) -> tuple[np.ndarray, str]:
@@ -283,11 +277,11 @@ class Retriever:
         return {" ".join(_pieces(_tokens(name))): name for name in self._people.column}
 
     def _without_kinds(self, text: str) -> str:
-        """The text less the words for a kind: "songs" asks for music of any name, not for titles with "song" in them."""
+        """The text less single words for a kind: "songs" asks for music of any name, not for titles with "song" in them."""
         for found in reversed(self._vocabulary.find(text)):
-            if found.group == "kinds":
+            if found.group == "kinds" and " " not in text[found.start : found.end]:
                 text = f"{text[: found.start]} {text[found.end :]}"
-        return text if _tokens(text) else ""
+        return text
 
     def _rows(self, ids: Iterable[str]) -> list[int]:
         return [self._row[id] for id in ids if id in self._row]
@@ -321,6 +315,13 @@ class Retriever:
             else:
                 rows.append(self._vectors @ vector >= _FITS_MEANING)
         return np.array(rows, bool).reshape(len(wishes), len(self._items))
+
+
+def scaled(name: str, values: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+    """A feature as it is weighted: standardised; of popularity only what stands out, so that a scale on which every third item has the highest step
+    is no reason to show those alone."""
+    deviations = standardised(values, allowed)
+    return np.maximum(0, deviations - _ORDINARY) if name == "popularity" else deviations
 
 
 def standardised(values: np.ndarray, allowed: np.ndarray) -> np.ndarray:
@@ -424,6 +425,7 @@ def _lexical_text(item: Item) -> str:
         item.title_zh,
         item.creator,
         item.creator_zh,
+        item.country,
         *item.tags,
         *item.moods,
         item.pitch,
@@ -483,10 +485,6 @@ class _Marks:
         self._by_mark = self._matrix.T.tocsr()
         self._norms = np.sqrt(np.maximum(1.0, np.diff(self._matrix.indptr))).astype(np.float32)  # (num_items,)
 
-    def sizes(self) -> np.ndarray:
-        """How many items each mark has (num_marks,)."""
-        return np.maximum(1, np.diff(self._by_mark.indptr)).astype(np.float32)
-
     def count(self, wanted: Collection[str]) -> np.ndarray:
         """How many of the wanted marks each item has (num_items,)."""
         return self._summed(dict.fromkeys(wanted, 1.0))
@@ -513,10 +511,6 @@ class _Marks:
         if len(has):
             best[has] = np.maximum.reduceat(values[self._matrix.indices], self._matrix.indptr[has])
         return best
-
-    def mean(self, values: np.ndarray) -> np.ndarray:
-        """The mean of the values (num_marks,) of each item's marks (num_items,); 0 for an item without marks."""
-        return (self._matrix @ values) / self._norms**2 if len(self.column) else np.zeros(len(self._norms), np.float32)
 
     def _summed(self, weights: Mapping[str, float]) -> np.ndarray:
         total = np.zeros(len(self._norms), np.float32)

@@ -7,7 +7,16 @@ from genrec.catalogue import Catalogue
 from genrec.errors import AssetError
 from genrec.interests import named_items, understand
 from genrec.load import check_asset
-from genrec.retrieval import FEATURES, NUM_RANKED, Retriever, SentenceEncoder, is_met, read_weights, standardised
+from genrec.retrieval import (
+    FEATURES,
+    NUM_RANKED,
+    Retriever,
+    SentenceEncoder,
+    is_met,
+    read_weights,
+    scaled,
+    standardised,
+)
 from genrec.schema import Constraint, Interest, Item, Profile
 
 TOPICS = ("space", "cooking", "ghosts", "jazz", "love")
@@ -187,7 +196,7 @@ def test_a_wish_that_nothing_answers_is_named(small):
 def test_a_candidate_says_which_wishes_it_answers_and_what_its_score_is_made_of(small):
     best = small.rank(Profile((liked("in space", "space"), liked("a war", "war"))), "a war in space").candidates[0]
     assert (best.item.id, best.fits) == ("space-epic", ("in space", "a war"))
-    assert best.parts["tags"] == pytest.approx(1.0) and best.parts["like_tags"] == best.parts["unlike"] == 0
+    assert best.parts["tags"] == pytest.approx(1.0) and best.parts["like_tags"] == 0
 
 
 def test_ranking_twice_gives_the_same(retriever, read_profile):
@@ -265,6 +274,20 @@ def test_a_feature_counts_in_deviations_over_the_items_that_may_come():
     assert standardised(values, allowed)[3] == 6.0  # clipped
     assert not standardised(np.array([2.0, 2.0, 2.0, 9.0], np.float32), allowed).any()
     assert not standardised(values, np.zeros(4, bool)).any()
+
+
+def test_only_popularity_that_stands_out_counts():
+    allowed, popularity = np.ones(5, bool), np.array([1, 3, 3, 3, 5], np.float32)
+    deviation = 1.6**0.5
+    assert scaled("popularity", popularity, allowed) == pytest.approx([0, 0, 0, 0, 2 / deviation - 0.5])
+    assert scaled("words", popularity, allowed)[0] == pytest.approx(-2 / deviation)
+
+
+def test_a_word_for_a_kind_says_nothing_of_what_it_is_about(retriever, people):
+    shared = [people.features(Profile(), text)["words"] for text in ("French films", "French")]
+    assert shared[0] == pytest.approx(shared[1])
+    games = retriever.rank(Profile(kinds=("game",)), "a board game").candidates[:3]
+    assert any("board" in " ".join(one.item.tags) or one.item.attributes.get("platform") == "tabletop" for one in games)
 
 
 PEOPLE = (

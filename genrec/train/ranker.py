@@ -26,7 +26,7 @@ from genrec.catalogue import Catalogue
 from genrec.errors import InputError
 from genrec.interests import named_items, understand
 from genrec.load import check_asset
-from genrec.retrieval import FEATURES, Retriever, SentenceEncoder, standardised
+from genrec.retrieval import FEATURES, Retriever, SentenceEncoder, scaled
 from genrec.schema import Item, Profile
 from genrec.settings import ASSETS
 from genrec.vocabulary import Vocabulary
@@ -49,7 +49,7 @@ class Query:
     id: str
     dialogue: str
     rows: np.ndarray  # of the catalogue, those that may come (num_rows,)
-    features: np.ndarray  # float32, standardised (num_rows, len(LEARNED))
+    features: np.ndarray  # float32, as they are weighted (num_rows, len(LEARNED))
     liked: np.ndarray  # bool (num_rows,)
     groups: np.ndarray  # items of one group count as one: takes of a song (num_rows,)
     num_liked: int  # groups that were liked, also those that may not come
@@ -192,7 +192,7 @@ def _query(
     allowed, _ = retriever.allowed(profile)
     parts = retriever.features(profile, message, turn=turn, previous=previous)
     rows = np.flatnonzero(allowed)
-    features = np.stack([standardised(parts[name], allowed)[rows] for name in LEARNED], axis=1)
+    features = np.stack([scaled(name, parts[name], allowed)[rows] for name in LEARNED], axis=1)
     return Query(id, dialogue, rows, features, np.isin(rows, liked), groups[rows], num_liked)
 
 
@@ -329,7 +329,7 @@ def _write_card(
 ) -> None:
     card = {
         "name": "GenRec ranker",
-        "what": "Weights of a sum of standardised features; differences of the sum are log-odds of being what is wanted.",
+        "what": "Weights of a sum of features, standardised over the items that may come; differences of the sum are log-odds of being what is wanted.",
         "command": f"python -m genrec train ranker --data FOLDER --seed {seed}",
         "seed": seed,
         "ridge": ridge,
