@@ -366,7 +366,7 @@ def named_items(message: str, by_title: Mapping[str, tuple[Item, ...]]) -> list[
 
     A title of one common word counts only where it is marked: a capital inside the sentence, quotes, 《》, or a year after it.
     """
-    found = []
+    found: list[tuple[Item, int, int]] = []
     tokens = [
         (match.start(), match.end()) for match in re.finditer(r"[\u3400-\u9fff]|[^\W_]+(?:['’][^\W_]+)?", message)
     ]

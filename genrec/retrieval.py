@@ -3,8 +3,8 @@
 Items he has seen, rejected or been shown never come again; items of a disliked tag are left out; hard constraints are checked exactly, and when nothing
 meets them all, the last stated is dropped and named.
 
-The score is a weighted sum of features. Each is expressed in standard deviations over the items that may come at all ,
-so that one set of weights serves catalogues of any size and kind: what few items share (a maker, a rare tag) counts for more than what many do. The weights are in
+The score is a weighted sum of features. Each is expressed in standard deviations over the items that may come at all, so that one set of weights serves
+catalogues of any size and kind: what few items share (a maker, a rare tag) counts for more than what many do. The weights are in
 `assets/models/ranker/weights.json`; `python -m genrec train ranker` finds them.
 """
 
@@ -17,7 +17,7 @@ import threading
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -462,6 +462,7 @@ def _stem(token: str) -> str:
     return token.rstrip("s") if len(token) > 3 else token
 
 
+@lru_cache(maxsize=1)
 def _stop_words() -> frozenset[str]:
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 

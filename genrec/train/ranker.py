@@ -159,7 +159,8 @@ def track_queries(folder: Path, encoder: SentenceEncoder, vocabulary: Vocabulary
 
 def listen(context: Sequence[Mapping[str, str]], catalogue: Catalogue, vocabulary: Vocabulary):
     """(profile, last message, its turn, what was said before it): a dialogue read as the assistant reads it."""
-    profile, message, turn, last, previous, before = Profile(), "", 0, (), "", ""
+    profile, message, turn, previous, before = Profile(), "", 0, "", ""
+    last: tuple[Item, ...] = ()
     for number, said in enumerate(context):
         if said["role"] == "user":
             message, turn, before = said["text"], number, previous
@@ -261,7 +262,7 @@ def cross_validated(
         ]
         weights = fit(kept, ridge=ridge)
         for queries, own, first in zip(sources, folds, ranked, strict=True):
-            for number in np.flatnonzero(own == fold):
+            for number in np.flatnonzero(own == fold).tolist():
                 first[number] = ranked_by(queries[number], weights)
     return ranked
 
