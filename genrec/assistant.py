@@ -231,7 +231,8 @@ class Assistant:
             last_items=shown,
             turn=turn,
         )
-        ranking = self._retriever.rank(understanding.profile, message, turn=turn)
+        previous = conversation.turns[-1].text if conversation.turns else ""
+        ranking = self._retriever.rank(understanding.profile, message, turn=turn, previous=previous)
         candidates = ranking.candidates
         if understanding.intent in _ABOUT_SHOWN and (understanding.named or shown):
             table = [

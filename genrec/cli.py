@@ -107,9 +107,9 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 def _add_development(commands: Any, arguments: Sequence[str]) -> None:
     """evaluate, bench and train: their modules are imported only when they are called."""
     for name, text, topics in (
-        ("evaluate", "measure quality", ("writer", "samples", "constraints")),
+        ("evaluate", "measure quality", ("writer", "samples", "recommender")),
         ("bench", "measure speed", ("speed", "start")),
-        ("train", "train a bundled model", ("writer", "encoder", "toxicity")),
+        ("train", "train a bundled model", ("writer", "encoder", "toxicity", "ranker")),
     ):
         command = commands.add_parser(name, help=text)
         topic_parsers = command.add_subparsers(dest="topic", required=True, metavar="|".join(topics))

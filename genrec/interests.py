@@ -162,6 +162,10 @@ _TITLES = re.compile(  # what a year follows or 《》 holds is a title, in the 
     rf"(?<![\w'])(?:(?:I|Like|Also|And|Or|But|Yes|Maybe|Something|Love[ds]?|Liked|Watched|Saw)\s+){{0,3}}"
     rf"({_TITLE_WORD}(?:\s+(?:{_TITLE_WORD}|&|of|the|a|an|and|in|on|to|for|from|with|at|is|by)){{0,11}}[.!?]*)(?=\s*[(（]\d{{4}}[)）])|(?<=《)([^》]{{1,40}})(?=》)"
 )
+_CAPITALS = re.compile(  # what may be a title though nothing marks it: two or more words with capitals
+    rf"(?<![\w'])(?:(?:I|Like|Also|And|Or|But|Yes|Maybe|Something|Love[ds]?|Liked|Watched|Saw)\s+){{0,3}}"
+    rf"({_TITLE_WORD}(?:\s+(?:of|the|a|an|and|in|on|to|for|from|with|at|is|by|&)){{0,2}}(?:\s+{_TITLE_WORD}){{1,8}})"
+)
 _DONE_WITH: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = tuple(
     (kinds, re.compile(pattern, re.IGNORECASE))
     for kinds, pattern in (
@@ -380,7 +384,7 @@ def named_items(message: str, by_title: Mapping[str, tuple[Item, ...]]) -> list[
 
     A title of one common word counts only where it is marked: a capital inside the sentence, quotes, 《》, or a year after it.
     """
-    found = []
+    found: list[tuple[Item, int, int]] = []
     tokens = [
         (match.start(), match.end()) for match in re.finditer(r"[\u3400-\u9fff]|[^\W_]+(?:['’][^\W_]+)?", message)
     ]
@@ -395,6 +399,8 @@ def named_items(message: str, by_title: Mapping[str, tuple[Item, ...]]) -> list[
             if not items:
                 continue
             start, end = tokens[position][0], tokens[last - 1][1]
+            if found and _YEAR_AFTER.fullmatch(message, found[-1][2], end + 1):
+                continue  # the year of the title before it is not the film "1984"
             year = _YEAR_AFTER.match(message, end)
             if year and (len(items) > 1 or last - position == 1):
                 of_year = tuple(item for item in items if item.year == int(year.group(1)))
@@ -404,7 +410,28 @@ def named_items(message: str, by_title: Mapping[str, tuple[Item, ...]]) -> list[
                 position = last - 1
                 break
         position += 1
-    return found
+    for one in _misspelt(message, by_title):
+        if not any(one[1] < end and start < one[2] for _, start, end in found):
+            found.append(one)
+    return sorted(found, key=lambda one: one[1])
+
+
+def _misspelt(message: str, by_title: Mapping[str, tuple[Item, ...]]) -> Iterator[tuple[Item, int, int]]:
+    """Items whose title is written with one or two typing errors where a title must stand: before a year, in 《》, or as several words with
+    capitals."""
+    titles = list(by_title) if "《" in message or _CAPITALS.search(message) else []
+    for match in (*_TITLES.finditer(message), *_CAPITALS.finditer(message)) if titles else ():
+        start, end = match.span(match.lastindex or 0)
+        typed = normalise(message[start:end])
+        year = _YEAR_AFTER.match(message, end)
+        if typed in by_title or len(typed) < (3 if has_cjk(typed) else 6 if year else 9):
+            continue
+        most = 2 if len(typed) >= (9 if year else 15) else 1
+        for title, _, _ in process.extract(typed, titles, scorer=OSA.distance, score_cutoff=most, limit=3):
+            items = [item for item in by_title[title] if not year or item.year in (None, int(year.group(1)))]
+            if items and title[0] == typed[0]:
+                yield max(items, key=_prominence), start, end
+                break
 
 
 def _named_of(items: Sequence[Item], message: str) -> list[tuple[Item, int, int]]:

@@ -124,7 +124,7 @@ def load_toxicity(settings: Settings, assets: Path, notices: list[str]):
 
 
 def _load_retriever(settings: Settings, assets: Path, catalogue, vocabulary, notices: list[str]):
-    from genrec.retrieval import Retriever, SentenceEncoder
+    from genrec.retrieval import Retriever, SentenceEncoder, read_weights
     from genrec.vectors import MAX_EXACT, CachedEncoder, VectorIndex
 
     if len(catalogue.items) > MAX_EXACT and importlib.util.find_spec("faiss") is None:
@@ -134,8 +134,10 @@ def _load_retriever(settings: Settings, assets: Path, catalogue, vocabulary, not
 
     def retriever(encoder, name: str) -> Retriever:
         cached = CachedEncoder(encoder, name=name, folder=_cache_folder(settings), track=_progress)
-        return Retriever(catalogue, cached, vocabulary, index=VectorIndex)
+        return Retriever(catalogue, cached, vocabulary, weights, index=VectorIndex)
 
+    check_asset(assets / "models" / "ranker")
+    weights = read_weights(assets / "models" / "ranker")
     name = settings.encoder
     if name != "bundled":
         is_folder = Path(name).is_dir()

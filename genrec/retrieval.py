@@ -1,19 +1,29 @@
-"""Finds and ranks what to recommend: meaning, shared tags, likeness to items the visitor named, popularity; then diversity.
+"""Finds and ranks what to recommend: one small learned ranker over the features of an item for a profile; then diversity.
 
 Items he has seen, rejected or been shown never come again; items of a disliked tag are left out; hard constraints are checked exactly, and when nothing
-meets them all, as few as possible are dropped, and named. The weights below are a first hand-made set, after the trial in which message, named
-items, genres and log popularity at 3 : 2 : 1 : 0.5 did best on ReDial.
+meets them all, as few as possible are dropped, and named.
+
+The score is a weighted sum of features. Each is expressed in standard deviations over the items that may come at all, so that one set of weights serves
+catalogues of any size and kind: what few items share (a maker, a rare tag) counts for more than what many do. The weights are in
+`assets/models/ranker/weights.json`; `python -m genrec train ranker` finds them.
 """
 
 from __future__ import annotations
 
+import json
+import math
+import re
 import threading
-from collections.abc import Callable, Sequence
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from rapidfuzz import process
+from rapidfuzz.distance import OSA
 
 from genrec.constraints import nearest
 from genrec.errors import AssetError
@@ -24,13 +34,25 @@ if TYPE_CHECKING:
     from genrec.catalogue import Catalogue
 
 NUM_RANKED = 20
-_WEIGHTS = {"meaning": 2.0, "interests": 3.0, "likeness": 2.0, "kind": 1.5, "popularity": 0.25}
+FEATURES = (
+    "meaning", "tags", "words", "named",  # of the wishes
+    "like_meaning", "like_tags", "like_people", "like_title", "like_years", "like_kind",  # to the items he likes
+    "popularity",
+)  # fmt: skip
+_MAX_DEVIATIONS = 6.0  # a name that one item in 100,000 has would else outweigh everything
+_ORDINARY = 0.5  # deviations of popularity up to which an item is as well known as others
 _DECAY = 0.6  # an interest of the turn before counts this much
-_DISLIKE = 3.0  # taken off for each disliked tag
+_SEED_DECAY = 0.7  # of the items he likes, one named before counts this much of the next
+_NEIGHBOUR = 0.7  # of a wished tag, what a term of the same meaning counts
+_YEARS = 10.0  # years apart at which the nearness of two items has fallen to 1/e
+_DISLIKE = 10.0  # taken off for each disliked tag, where only items with one are left
 _MISSED = 25.0  # taken off for each whole that a dropped constraint is missed by: the nearest come first
-_REPEAT = 0.35  # weight of likeness to what is already chosen (maximal marginal relevance)
+_REPEAT = 0.35  # weight of likeness to what is already chosen (maximal marginal relevance), at the middle of "surprise"
 _UNANSWERED = 1.5  # premium for the first item that answers a wish
+_MAX_NAME = 8  # words, or Chinese characters, of a name
+_SPELT_ALIKE = 0.8  # share of letters at which an unknown word is taken for a known one: one error in five letters
 _FITS_MEANING = 0.45  # cosine at which a wish without known tags counts as answered
+_TOKEN = re.compile(r"[a-z0-9]+(?:['’][a-z]+)?|[\u3400-\u9fff]+")
 
 
 class Encoder(Protocol):
@@ -83,6 +105,22 @@ class Ranking:
     unanswered: str = ""
 
 
+def read_weights(folder: Path) -> dict[str, float]:
+    """The ranker's weights by feature name; a feature that is not named there does not count.
+
+    Raises:
+        AssetError: they cannot be read, or name a feature that does not exist.
+    """
+    try:
+        weights = json.loads((folder / "weights.json").read_text("utf-8"))
+        weights = {name: float(weight) for name, weight in weights.items()}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise AssetError(f"The ranker's weights in {folder} cannot be read: {error}") from error
+    if unknown := sorted(set(weights) - set(FEATURES)):
+        raise AssetError(f"The ranker's weights in {folder} name features that do not exist: {', '.join(unknown)}.")
+    return weights
+
+
 class Retriever:
     """Ranks one catalogue. Holds its vectors; knows nothing of any visitor between calls."""
 
@@ -91,30 +129,56 @@ class Retriever:
         catalogue: Catalogue,
         encoder: Encoder,
         vocabulary: Vocabulary,
+        weights: Mapping[str, float],
         *,
         index: Callable[[np.ndarray], Index] | None = None,
     ):
         self._items = catalogue.items
         self._encoder = encoder
+        self._vocabulary = vocabulary
+        self._weights = weights
         self._row = {item.id: row for row, item in enumerate(self._items)}
         self._vectors = encoder.encode([item_text(item, vocabulary) for item in self._items])  # (num_items, dim)
         self._similarity = index(self._vectors).similarity if index else self._vectors.__matmul__
-        self._terms = [_terms(item) for item in self._items]
+        own = _OwnTerms(vocabulary)
+        self._terms = _Marks([own.of(item) for item in self._items])
+        terms = list(self._terms.column)
+        self._term_vectors = encoder.encode(terms) if terms else np.zeros((1, self._vectors.shape[1]), np.float32)
+        columns = _name_columns(self._items)
+        self._people = _Marks([_people(item, columns) for item in self._items])
+        self._words = _Words([_lexical_text(item) for item in self._items])
+        self._titles = _Words([f"{item.title} {item.title_zh}" for item in self._items], stop_words=frozenset())
         self._moods = frozenset(vocabulary.terms["moods"])
-        self._popularity = np.array([(item.popularity - 1) / 4 for item in self._items], np.float32)
         self._kinds = np.array([item.kind for item in self._items])
+        self._years = np.array([math.nan if item.year is None else item.year for item in self._items], np.float32)
+        self._popularity = np.array([item.popularity for item in self._items], np.float32)
 
-    def rank(self, profile: Profile, message: str, *, turn: int = 0, count: int = NUM_RANKED) -> Ranking:
-        """The best `count` items for a profile and the message it was last changed by."""
-        allowed, missed, relaxed = self._allowed(profile)
-        parts = self._parts(profile, message, turn)
-        score = sum(_WEIGHTS[name] * values for name, values in parts.items() if name in _WEIGHTS) - parts["dislikes"]
+    def rank(
+        self,
+        profile: Profile,
+        message: str,
+        *,
+        turn: int = 0,
+        previous: str = "",
+        count: int = NUM_RANKED,
+        surprise: float = 0.5,
+    ) -> Ranking:
+        """The best `count` items for a profile and the message it was last changed by.
+
+        `previous` is what was said to the visitor before his message: where he only agrees, it says to what. `surprise` in [0, 1] goes from the
+        familiar to the surprising: at 0 the well known counts double and likeness among the items is free, at 1 popularity
+        does not count at all and likeness costs double.
+        """
+        allowed, missed, relaxed = self.allowed(profile)
+        parts = self.features(profile, message, turn=turn, previous=previous)
+        score = self.score(parts, allowed, surprise=surprise) - _DISLIKE * self._terms.count(_unwanted(profile))
         score = score - _MISSED * missed
         wishes = sorted(profile.likes, key=lambda interest: interest.turn != turn)  # those of this turn first
         num_new = sum(wish.turn == turn for wish in wishes)
         answered = self._answered(wishes)  # (num_wishes, num_items)
         candidates = []
-        for row in self._diverse(np.where(allowed, score, -np.inf), answered[:num_new], count):
+        repeat = 2 * surprise * _REPEAT
+        for row in self._diverse(np.where(allowed, score, -np.inf), answered[:num_new], count, repeat):
             shown = {name: round(float(values[row]), 4) for name, values in parts.items()}
             fits = tuple(dict.fromkeys(wish.text for wish, fit in zip(wishes, answered[:, row], strict=True) if fit))[
                 :2
@@ -124,70 +188,125 @@ class Retriever:
         is_unanswered = bool(known and candidates) and not any(candidate.fits for candidate in candidates)
         return Ranking(tuple(candidates), relaxed, known[-1] if is_unanswered else "")
 
-    def _allowed(self, profile: Profile) -> tuple[np.ndarray, np.ndarray, str]:
+    def features(self, profile: Profile, message: str, *, turn: int = 0, previous: str = "") -> dict[str, np.ndarray]:
+        """What the score is made of, each float32 (num_items,) and higher is better; a feature of which nothing is known is 0."""
+        zeros = np.zeros(len(self._items), np.float32)
+        wishes = [
+            (text, _DECAY ** max(0, turn - interest.turn))
+            for interest in profile.likes
+            if _tokens(text := self._without_kinds(interest.text))
+        ]
+        is_silent = all(interest.turn != turn for interest in profile.likes)  # "Yes, more please" holds no wish
+        seeds = self._rows(profile.liked)
+        if not wishes and not seeds:
+            text = self._without_kinds(message)[:500]
+            wishes = [(text, 1.0)] if _tokens(text) else []
+        tags: dict[str, float] = {}  # with the weight of the latest wish for each
+        for interest in profile.likes:
+            for tag in interest.tags:
+                tags[tag] = max(tags.get(tag, 0.0), _DECAY ** max(0, turn - interest.turn))
+        vectors = self._encoder.encode([*(text for text, _ in wishes), *tags]) if wishes or tags else None
+        seed_weights = _SEED_DECAY ** np.arange(len(seeds), dtype=np.float32)[::-1]
+        seed_weights /= max(1e-6, seed_weights.sum())
+        wish = np.zeros(self._vectors.shape[1], np.float32)
+        if vectors is not None and wishes:
+            weights = np.array([weight for _, weight in wishes], np.float32)
+            wish = weights @ vectors[: len(wishes)] / weights.sum()
+        query = " ".join(text for text, _ in wishes)
+        parts = {
+            "meaning": self._similarity(wish) if wishes else zeros,
+            "tags": zeros if vectors is None else self._tagged(tags, vectors[len(wishes) :]),
+            "words": self._words.likeness(query),
+            "named": self._people.likeness(self._named(f"{message} {previous}" if is_silent else message)),
+            "like_meaning": self._similarity(seed_weights @ self._vectors[seeds]) if seeds else zeros,
+            "like_tags": self._terms.likeness(self._terms.of(seeds, seed_weights)),
+            "like_people": self._people.likeness(self._people.of(seeds, seed_weights)),
+            "like_title": self._titles.likeness_to(seeds, seed_weights),
+            "like_years": zeros,
+            "like_kind": zeros,
+            "popularity": self._popularity,
+        }
+        for row, weight in zip(seeds, seed_weights, strict=True):
+            years = np.abs(self._years - self._years[row])
+            parts["like_years"] = parts["like_years"] + weight * np.exp(-np.nan_to_num(years, nan=_YEARS) / _YEARS)
+            parts["like_kind"] = parts["like_kind"] + weight * (self._kinds == self._kinds[row])
+        return parts
+
+    def score(self, parts: Mapping[str, np.ndarray], allowed: np.ndarray, *, surprise: float = 0.5) -> np.ndarray:
+        """The weighted sum of standardised features (num_items,): differences are log-odds of being what is wanted."""
+        total = np.zeros(len(self._items), np.float32)
+        for name, weight in self._weights.items():
+            if name == "popularity":
+                weight *= 2 * (1 - surprise)
+            total += weight * scaled(name, parts[name], allowed)
+        return total
+
+    def allowed(self, profile: Profile) -> tuple[np.ndarray, np.ndarray, str]:
         """Which items may come at all (num_items,), how far each misses what was dropped to leave any, and the words of that."""
-        gone = {*profile.shown, *profile.seen, *profile.disliked, *profile.liked}
-        allowed = np.array([item.id not in gone for item in self._items])
+        allowed = np.ones(len(self._items), bool)
+        allowed[self._rows((*profile.shown, *profile.seen, *profile.disliked, *profile.liked))] = False
         if not allowed.any():  # a small catalogue was shown to its end: begin again with what he has not turned down
-            allowed = np.array([item.id not in {*profile.seen, *profile.disliked} for item in self._items])
+            allowed[:] = True
+            allowed[self._rows((*profile.seen, *profile.disliked))] = False
         if profile.kinds:
             of_kind = allowed & np.isin(self._kinds, profile.kinds)
             allowed = of_kind if of_kind.any() else allowed
-        unwanted = {tag for interest in profile.dislikes for tag in interest.tags}
-        without = allowed & np.array([not unwanted & terms for terms in self._terms])
+        without = allowed & (self._terms.count(_unwanted(profile)) == 0)
         allowed = without if without.any() else allowed
         offered, missed, dropped = nearest(self._items, allowed, profile.constraints)
         return offered, missed, "; ".join(dropped)
 
-    def _parts(self, profile: Profile, message: str, turn: int) -> dict[str, np.ndarray]:
-        """What the score is made of, each (num_items,)."""
-        likes = [(interest, _DECAY ** max(0, turn - interest.turn)) for interest in profile.likes]
-        query = "; ".join(interest.text for interest, weight in likes if weight > 0.3) or message[:500]
-        meaning = self._similarity(self._encoder.encode([query])[0])
-        interests = np.zeros(len(self._items), np.float32)
-        for interest, weight in likes:
-            if interest.tags:
-                wanted = set(interest.tags)
-                interests += weight * np.array([len(wanted & terms) / len(wanted) for terms in self._terms], np.float32)
-        if likes:
-            interests /= max(1.0, sum(weight for interest, weight in likes if interest.tags))
-        likeness = np.zeros(len(self._items), np.float32)
-        seeds = [self._row[id] for id in profile.liked if id in self._row]
-        for row in seeds:
-            shared = np.array([len(self._terms[row] & terms) for terms in self._terms], np.float32) / max(
-                1, len(self._terms[row])
-            )
-            likeness += (self._vectors @ self._vectors[row] + shared + (self._kinds == self._items[row].kind)) / (
-                3 * len(seeds)
-            )
-        unwanted = {tag for interest in profile.dislikes for tag in interest.tags}
-        dislikes = _DISLIKE * np.array([len(unwanted & terms) for terms in self._terms], np.float32)
-        turned_down = [self._row[id] for id in profile.disliked if id in self._row]
-        if turned_down:
-            dislikes += (self._vectors @ self._vectors[turned_down].T).mean(1)
-        kind = (
-            np.isin(self._kinds, profile.kinds).astype(np.float32)
-            if profile.kinds
-            else np.zeros(len(self._items), np.float32)
-        )
-        return {
-            "meaning": meaning,
-            "interests": interests,
-            "likeness": likeness,
-            "kind": kind,
-            "popularity": self._popularity,
-            "dislikes": dislikes,
-        }
+    def _tagged(self, tags: Mapping[str, float], vectors: np.ndarray) -> np.ndarray:
+        """How well an item's terms answer the wished tags, as a weighted mean in [0, 1] (num_items,): 1 for a tag it has, less for one that means
+        nearly the same ("kids" for what is tagged "family")."""
+        total = np.zeros(len(self._items), np.float32)
+        for (tag, weight), vector in zip(tags.items(), vectors, strict=True):
+            nearness = _NEIGHBOUR * np.clip(self._term_vectors @ vector, 0, 1)  # (num_terms,)
+            if tag in self._terms.column:
+                nearness[self._terms.column[tag]] = 1.0
+            total += weight * self._terms.best(nearness)
+        return total / sum(tags.values()) if tags else total
 
-    def _diverse(self, score: np.ndarray, answered: np.ndarray, count: int) -> list[int]:
+    def _named(self, text: str) -> dict[str, float]:
+        """The makers and players a text names, typing errors in their names aside; the longest name wins."""
+        pieces = _pieces(self._words.spelt(_tokens(text)))
+        found: dict[str, float] = {}
+        position = 0
+        while position < len(pieces):
+            for end in range(min(len(pieces), position + _MAX_NAME), position, -1):
+                name = self._names.get(" ".join(pieces[position:end]))
+                if name and (end - position > 1 or len(pieces[position]) > 3 and pieces[position] not in _stop_words()):
+                    found[name] = 1.0
+                    position = end - 1
+                    break
+            position += 1
+        return found
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        return {" ".join(_pieces(_tokens(name))): name for name in self._people.column}
+
+    def _without_kinds(self, text: str) -> str:
+        """The text less single words for a kind: "songs" asks for music of any name, not for titles with "song" in them."""
+        for found in reversed(self._vocabulary.find(text)):
+            if found.group == "kinds" and " " not in text[found.start : found.end]:
+                text = f"{text[: found.start]} {text[found.end :]}"
+        return text
+
+    def _rows(self, ids: Iterable[str]) -> list[int]:
+        return [self._row[id] for id in ids if id in self._row]
+
+    def _diverse(self, score: np.ndarray, answered: np.ndarray, count: int, repeat: float) -> list[int]:
         """Rows in order: each next one by score less its likeness to those before (Carbonell & Goldstein 1998), with a
         premium for a wish that nothing chosen answers yet. `answered` is bool (num_wishes, num_items)."""
-        pool = [int(row) for row in np.argsort(-score)[: 5 * count] if np.isfinite(score[row])]
+        size = min(5 * count, len(score))
+        nearest = np.argpartition(-score, size - 1)[:size]
+        pool = [int(row) for row in nearest[np.lexsort((nearest, -score[nearest]))] if np.isfinite(score[row])]
         is_open = np.full(len(answered), len(answered) > 1)  # the score already favours what answers an only wish
         chosen: list[int] = []
         while pool and len(chosen) < count:
             likeness = self._vectors[pool] @ self._vectors[chosen[:6]].T if chosen else np.zeros((len(pool), 1))
-            value = score[pool] - _REPEAT * likeness.max(1) + _UNANSWERED * answered[is_open][:, pool].any(0)
+            value = score[pool] - repeat * likeness.max(1) + _UNANSWERED * answered[is_open][:, pool].any(0)
             best = pool.pop(int(np.argmax(value)))
             chosen.append(best)
             is_open &= ~answered[:, best]
@@ -202,10 +321,26 @@ class Retriever:
             wanted = set(wish.tags) - self._moods or set(wish.tags)
             if wanted:
                 need = len(wanted) * 2 / 3 if set(wish.tags) - self._moods else 1
-                rows.append(np.array([len(wanted & terms) >= need for terms in self._terms]))
+                rows.append(self._terms.count(wanted) >= need)
             else:
                 rows.append(self._vectors @ vector >= _FITS_MEANING)
         return np.array(rows, bool).reshape(len(wishes), len(self._items))
+
+
+def scaled(name: str, values: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+    """A feature as it is weighted: standardised; of popularity only what stands out, so that a scale on which every third item has the highest step
+    is no reason to show those alone."""
+    deviations = standardised(values, allowed)
+    return np.maximum(0, deviations - _ORDINARY) if name == "popularity" else deviations
+
+
+def standardised(values: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+    """Values in standard deviations from their mean over the allowed items, clipped; zeros where those are all alike. Same shape."""
+    inside = values[allowed]
+    spread = float(inside.std()) if len(inside) else 0.0
+    if spread < 1e-6:
+        return np.zeros_like(values)
+    return np.clip((values - inside.mean()) / spread, -_MAX_DEVIATIONS, _MAX_DEVIATIONS)
 
 
 def item_text(item: Item, vocabulary: Vocabulary, *, languages: Sequence[Language] = ("en", "zh")) -> str:
@@ -221,5 +356,203 @@ def item_text(item: Item, vocabulary: Vocabulary, *, languages: Sequence[Languag
     return " ".join(parts)
 
 
-def _terms(item: Item) -> frozenset[str]:
-    return frozenset((*item.tags, *item.moods, *([item.country] if item.country else [])))
+def _unwanted(profile: Profile) -> set[str]:
+    return {tag for interest in profile.dislikes for tag in interest.tags}
+
+
+class _OwnTerms:
+    """The terms of items, each also by the vocabulary's own word for it: who wants science fiction wants what is tagged "sci-fi"."""
+
+    def __init__(self, vocabulary: Vocabulary):
+        self._vocabulary = vocabulary
+        self._known: dict[str, set[str]] = {}
+
+    def of(self, item: Item) -> set[str]:
+        terms = {*item.tags, *item.moods, *([item.country] if item.country else [])}
+        return terms.union(*(self._also(term) for term in terms))
+
+    def _also(self, term: str) -> set[str]:
+        if term not in self._known:
+            self._known[term] = {
+                found.term
+                for found in self._vocabulary.find(term)
+                if found.group in ("tags", "moods") and (found.start, found.end) == (0, len(term))
+            }
+        return self._known[term]
+
+
+def _texts(value: object) -> list[str]:
+    """The texts an attribute holds: its own, or those among its several values."""
+    return [one for one in (value if isinstance(value, tuple) else (value,)) if isinstance(one, str)]
+
+
+def _name_columns(items: Sequence[Item]) -> frozenset[str]:
+    """The text attributes that name somebody or something ("stars", "label"), not one of a few categories ("language")."""
+    values: dict[str, list[str]] = {}
+    for item in items:
+        for column, value in item.attributes.items():
+            if texts := _texts(value):
+                values.setdefault(column, []).append("; ".join(texts))
+    return frozenset(column for column, own in values.items() if len(own) > 1 and len(set(own)) > 0.3 * len(own))
+
+
+def _people(item: Item, columns: Collection[str]) -> set[str]:
+    """Who made or plays in an item, in lower case, and what else its columns of names hold."""
+    texts = [
+        item.creator,
+        item.creator_zh,
+        *(text for column in columns for text in _texts(item.attributes.get(column))),
+    ]
+    return {name for text in texts for name in re.split(r"\s*[,;、，；&/]\s*", text.lower()) if name}
+
+
+def _lexical_text(item: Item) -> str:
+    parts = [
+        item.title,
+        item.title_zh,
+        item.creator,
+        item.creator_zh,
+        item.country,
+        *item.tags,
+        *item.moods,
+        item.pitch,
+        item.pitch_zh,
+    ]
+    return " ".join([*parts, *(text for value in item.attributes.values() for text in _texts(value))])
+
+
+def _tokens(text: str) -> list[str]:
+    """Lower-case words without accents; Chinese runs as they are."""
+    text = text.lower()
+    if not text.isascii():
+        text = "".join(one for one in unicodedata.normalize("NFKD", text) if not unicodedata.combining(one))
+    return [token.removesuffix("'s").removesuffix("’s") for token in _TOKEN.findall(text)]
+
+
+def _stems(text: str, stop_words: Collection[str]) -> list[str]:
+    """What texts are compared by: words without stop words and plural s; pairs of Chinese characters."""
+    stems = []
+    for token in _tokens(text):
+        if token[0] >= "\u3400":
+            stems += [token[start : start + 2] for start in range(max(1, len(token) - 1))]
+        elif token not in stop_words:
+            stems.append(_stem(token))
+    return stems
+
+
+def _pieces(tokens: Sequence[str]) -> list[str]:
+    """What names are looked up by: words, and single Chinese characters."""
+    return [piece for token in tokens for piece in (token if token[0] >= "\u3400" else [_stem(token)])]
+
+
+def _stem(token: str) -> str:
+    return token.rstrip("s") if len(token) > 3 else token
+
+
+@lru_cache(maxsize=1)
+def _stop_words() -> frozenset[str]:
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+    return ENGLISH_STOP_WORDS
+
+
+class _Marks:
+    """Which item has which of a set of marks (tags, people), as a sparse matrix: likeness over all items in one product."""
+
+    def __init__(self, marks: Sequence[Collection[str]]):
+        from scipy.sparse import csr_matrix
+
+        self.column: dict[str, int] = {}
+        rows, columns = [], []
+        for row, own in enumerate(marks):
+            for mark in sorted(own):
+                rows.append(row)
+                columns.append(self.column.setdefault(mark, len(self.column)))
+        shape = (len(marks), max(1, len(self.column)))
+        self._matrix = csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape)
+        self._by_mark = self._matrix.T.tocsr()
+        self._norms = np.sqrt(np.maximum(1.0, np.diff(self._matrix.indptr))).astype(np.float32)  # (num_items,)
+
+    def count(self, wanted: Collection[str]) -> np.ndarray:
+        """How many of the wanted marks each item has (num_items,)."""
+        return self._summed(dict.fromkeys(wanted, 1.0))
+
+    def likeness(self, wanted: Mapping[str, float]) -> np.ndarray:
+        """The cosine of each item's marks with weighted ones, those that no item has left out (num_items,)."""
+        known = {mark: weight for mark, weight in wanted.items() if mark in self.column}
+        norm = math.sqrt(sum(weight * weight for weight in known.values()))
+        return self._summed(known) / (self._norms * norm) if norm else np.zeros(len(self._norms), np.float32)
+
+    def of(self, rows: Sequence[int], weights: np.ndarray) -> dict[str, float]:
+        """The marks of some items, each weighted by theirs."""
+        names = list(self.column)
+        found: dict[str, float] = {}
+        for row, weight in zip(rows, weights, strict=True):
+            for column in self._matrix.indices[self._matrix.indptr[row] : self._matrix.indptr[row + 1]]:
+                found[names[column]] = found.get(names[column], 0.0) + float(weight / self._norms[row])
+        return found
+
+    def best(self, values: np.ndarray) -> np.ndarray:
+        """The greatest of the values (num_marks,) of each item's marks (num_items,); 0 for an item without marks."""
+        best = np.zeros(len(self._norms), np.float32)
+        has = np.flatnonzero(np.diff(self._matrix.indptr))
+        if len(has):
+            best[has] = np.maximum.reduceat(values[self._matrix.indices], self._matrix.indptr[has])
+        return best
+
+    def _summed(self, weights: Mapping[str, float]) -> np.ndarray:
+        total = np.zeros(len(self._norms), np.float32)
+        for mark, weight in weights.items():
+            if mark in self.column:
+                column = self.column[mark]
+                total[self._by_mark.indices[self._by_mark.indptr[column] : self._by_mark.indptr[column + 1]]] += weight
+        return total
+
+
+class _Words:
+    """TF-IDF over texts (sublinear counts, unit rows)."""
+
+    def __init__(self, texts: Sequence[str], *, stop_words: Collection[str] | None = None):
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        left_out = _stop_words() if stop_words is None else stop_words
+        self._tfidf = TfidfVectorizer(analyzer=lambda text: _stems(text, left_out), sublinear_tf=True, dtype=np.float32)
+        self._matrix = self._tfidf.fit_transform([*texts, "a text that is never empty"])[:-1]
+        self._by_word = self._matrix.T.tocsr()  # (num_words, num_texts)
+
+    def likeness(self, text: str) -> np.ndarray:
+        """The cosine of each text with this one (num_texts,), typing errors aside."""
+        return self._product(self._tfidf.transform([" ".join(self.spelt(_tokens(text)))]))
+
+    def likeness_to(self, rows: Sequence[int], weights: np.ndarray) -> np.ndarray:
+        """The weighted mean of the cosines of each text with those of some rows (num_texts,)."""
+        from scipy.sparse import csr_matrix
+
+        if not rows:
+            return np.zeros(self._matrix.shape[0], np.float32)
+        return self._product(csr_matrix(weights[None]) @ self._matrix[rows])
+
+    def spelt(self, tokens: Sequence[str]) -> list[str]:
+        """The tokens, a long one that no text has replaced by the nearest that begins like it, if that is near."""
+        vocabulary = self._tfidf.vocabulary_
+        spelt = []
+        for token in tokens:
+            stem = _stem(token)
+            if len(stem) >= 4 and token not in _stop_words() and stem not in vocabulary:
+                near = self._spellings.get(stem[0], ())
+                found = process.extractOne(stem, near, scorer=OSA.normalized_similarity, score_cutoff=_SPELT_ALIKE)
+                token = found[0] if found else token
+            spelt.append(token)
+        return spelt
+
+    @cached_property
+    def _spellings(self) -> dict[str, list[str]]:
+        """The longer words by first letter."""
+        by_letter: dict[str, list[str]] = {}
+        for word in sorted(self._tfidf.vocabulary_):
+            if len(word) >= 4 and word[0] < "\u3400":
+                by_letter.setdefault(word[0], []).append(word)
+        return by_letter
+
+    def _product(self, query: Any) -> np.ndarray:
+        return np.asarray((query @ self._by_word).todense(), np.float32).ravel()

@@ -96,10 +96,18 @@ def encoder(assets):
 
 
 @pytest.fixture(scope="session")
-def retriever(catalogue, encoder, vocabulary):
+def weights(assets):
+    """The ranker's."""
+    from genrec.retrieval import read_weights
+
+    return read_weights(assets / "models" / "ranker")
+
+
+@pytest.fixture(scope="session")
+def retriever(catalogue, encoder, vocabulary, weights):
     from genrec.retrieval import Retriever
 
-    return Retriever(catalogue, encoder, vocabulary)
+    return Retriever(catalogue, encoder, vocabulary, weights)
 
 
 @pytest.fixture(scope="session")

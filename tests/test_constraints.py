@@ -383,12 +383,12 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def make_rank(encoder, assets):
+def make_rank(encoder, assets, weights):
     from genrec.retrieval import Retriever
 
     def make(catalogue):
         vocabulary = Vocabulary.load(assets / "catalogue" / "vocabulary.json")
-        retriever, fields = Retriever(catalogue, encoder, vocabulary), Fields.of(catalogue.items)
+        retriever, fields = Retriever(catalogue, encoder, vocabulary, weights), Fields.of(catalogue.items)
 
         def rank(turns, profile):
             for turn, message in enumerate(turns):

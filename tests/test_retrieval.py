@@ -6,8 +6,17 @@ import pytest
 from genrec.catalogue import Catalogue
 from genrec.constraints import is_met
 from genrec.errors import AssetError
-from genrec.interests import understand
-from genrec.retrieval import NUM_RANKED, Retriever, SentenceEncoder
+from genrec.interests import named_items, understand
+from genrec.load import check_asset
+from genrec.retrieval import (
+    FEATURES,
+    NUM_RANKED,
+    Retriever,
+    SentenceEncoder,
+    read_weights,
+    scaled,
+    standardised,
+)
 from genrec.schema import Constraint, Interest, Item, Profile
 
 TOPICS = ("space", "cooking", "ghosts", "jazz", "love")
@@ -88,8 +97,8 @@ def ids(ranking, count=None):
 
 
 @pytest.fixture(scope="module")
-def small(vocabulary):
-    return Retriever(Catalogue(ITEMS), TopicEncoder(), vocabulary)
+def small(vocabulary, weights):
+    return Retriever(Catalogue(ITEMS), TopicEncoder(), vocabulary, weights)
 
 
 @pytest.mark.parametrize(
@@ -108,12 +117,12 @@ def test_the_obvious_item_comes_first(small, profile, message, best):
     assert ids(small.rank(profile, message, turn=turn), 1) == [best]
 
 
-def test_of_equal_items_the_better_known_comes_first(vocabulary):
+def test_of_equal_items_the_better_known_comes_first(vocabulary, weights):
     twins = tuple(
         Item(f"t{popularity}", "film", "Twin", tags=("space",), pitch="space", popularity=popularity)
         for popularity in (1.0, 5.0, 3.0)
     )
-    assert ids(Retriever(Catalogue(twins), TopicEncoder(), vocabulary).rank(Profile(), "space"), 1) == ["t5.0"]
+    assert ids(Retriever(Catalogue(twins), TopicEncoder(), vocabulary, weights).rank(Profile(), "space"), 1) == ["t5.0"]
 
 
 @pytest.mark.parametrize(
@@ -196,7 +205,7 @@ def test_a_wish_that_nothing_answers_is_named(small):
 def test_a_candidate_says_which_wishes_it_answers_and_what_its_score_is_made_of(small):
     best = small.rank(Profile((liked("in space", "space"), liked("a war", "war"))), "a war in space").candidates[0]
     assert (best.item.id, best.fits) == ("space-epic", ("in space", "a war"))
-    assert best.parts["interests"] == 1.0 and best.parts["meaning"] > 0.9 and best.parts["dislikes"] == 0
+    assert best.parts["tags"] == pytest.approx(1.0) and best.parts["like_tags"] == 0
 
 
 def test_ranking_twice_gives_the_same(retriever, read_profile):
@@ -252,3 +261,153 @@ def test_the_real_encoder_finds_an_item_by_what_happens_in_it(retriever):
 def test_an_encoder_that_is_not_there_is_an_asset_error(tmp_path):
     with pytest.raises(AssetError, match="encoder"):
         SentenceEncoder.load(tmp_path)
+
+
+def test_the_ranker_is_what_its_card_describes(assets, weights):
+    check_asset(assets / "models" / "ranker")
+    assert set(weights) <= set(FEATURES) and all(weight > 0 for weight in weights.values())
+
+
+@pytest.mark.parametrize("text", ["{}[", '{"meaning": "much"}', '{"luck": 1}', "[1]"])
+def test_weights_that_cannot_be_used_are_an_asset_error(tmp_path, text):
+    (tmp_path / "weights.json").write_text(text, "utf-8")
+    with pytest.raises(AssetError, match="weights"):
+        read_weights(tmp_path)
+
+
+def test_a_feature_counts_in_deviations_over_the_items_that_may_come():
+    allowed = np.array([True, True, True, False])
+    values = np.array([1.0, 2.0, 3.0, 100.0], np.float32)
+    deviation = (2 / 3) ** 0.5
+    assert standardised(values, allowed)[:3] == pytest.approx([-1 / deviation, 0, 1 / deviation])
+    assert standardised(values, allowed)[3] == 6.0  # clipped
+    assert not standardised(np.array([2.0, 2.0, 2.0, 9.0], np.float32), allowed).any()
+    assert not standardised(values, np.zeros(4, bool)).any()
+
+
+def test_only_popularity_that_stands_out_counts():
+    allowed, popularity = np.ones(5, bool), np.array([1, 3, 3, 3, 5], np.float32)
+    deviation = 1.6**0.5
+    assert scaled("popularity", popularity, allowed) == pytest.approx([0, 0, 0, 0, 2 / deviation - 0.5])
+    assert scaled("words", popularity, allowed)[0] == pytest.approx(-2 / deviation)
+
+
+def test_a_word_for_a_kind_says_nothing_of_what_it_is_about(retriever, people):
+    shared = [people.features(Profile(), text)["words"] for text in ("French films", "French")]
+    assert shared[0] == pytest.approx(shared[1])
+    games = retriever.rank(Profile(kinds=("game",)), "a board game").candidates[:3]
+    assert any("board" in " ".join(one.item.tags) or one.item.attributes.get("platform") == "tabletop" for one in games)
+
+
+PEOPLE = (
+    Item("n1", "film", "One", 
+         creator="Ann Lee, Robin Williams", year=1990, tags=("comedy",), attributes={"stars": "Zoe Ek"}),
+    Item("n2", "film", "Two", creator="Bo Ray", year=1991, tags=("comedy",), attributes={"stars": "Ann Lee"}),
+    Item("n3", "film", "Three", title_zh="三", creator="Cy Fox", creator_zh="宫崎骏", year=2010, tags=("comedy",), attributes={"stars": "Di Day"}),
+    Item("n4", "film", "Four", creator="Ed Orr", year=2011, tags=("comedy",), attributes={"stars": "Al Poe", "language": "French"}),
+    Item("n5", "film", "Four Strikes Back", creator="Flo Nash", year=2020, tags=("comedy",), attributes={"stars": "Jo Bell", "language": "French"}),
+    Item("n6", "film", "Six", creator="Gus Hill", year=1950, tags=("sci-fi",), attributes={"stars": "Ida May", "language": "French"}),
+    Item("n7", "film", "Seven", creator="Hal Wade", year=1951, attributes={"stars": "Ian Kent", "language": "French"}),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def people(vocabulary, weights):
+    catalogue = Catalogue(PEOPLE)
+    return Retriever(catalogue, TopicEncoder(), vocabulary.with_terms(catalogue.tags()), weights)
+
+
+@pytest.mark.parametrize(
+    ("message", "feature", "ids_with_it"),
+    [
+        ("a film by robin williams", "named", {"n1"}),
+        ("anything with Robin Wiliams in it", "named", {"n1"}),
+        ("Ann Lee please", "named", {"n1", "n2"}),
+        ("想看宫崎骏的电影", "named", {"n3"}),
+        ("in French", "named", set()),  # a category, nobody's name
+        ("French", "words", {"n4", "n5", "n6", "n7"}),
+    ],
+)
+def test_makers_and_players_are_found_by_name_typing_errors_aside(people, message, feature, ids_with_it):
+    values = people.features(Profile(), message)[feature]
+    assert {item.id for item, value in zip(PEOPLE, values, strict=True) if value > 0} == ids_with_it
+
+
+@pytest.mark.parametrize(
+    ("feature", "best"),
+    [("like_people", "n2"), ("like_tags", "n2"), ("like_years", "n2")],
+)
+def test_what_is_like_a_liked_item_has_its_people_tags_and_years(people, feature, best):
+    values = people.features(Profile(liked=("n1",)), "more")[feature]
+    others = [(value, item.id) for item, value in zip(PEOPLE, values, strict=True) if item.id != "n1"]
+    assert max(others, key=lambda one: one[0])[1] == best
+
+
+def test_a_sequel_is_like_it_in_title(people):
+    values = people.features(Profile(liked=("n4",)), "more")["like_title"]
+    assert values[4] > 0.2 and values[[0, 1, 2, 5, 6]].max() == 0
+
+
+def test_the_latest_of_the_liked_items_counts_most(people):
+    values = people.features(Profile(liked=("n4", "n2")), "more")["like_people"]
+    assert values[1] > values[3] > 0
+
+
+def test_a_tag_is_found_by_the_word_the_vocabulary_has_for_it(people, vocabulary):
+    profile = Profile((liked("science fiction", "science fiction"),))
+    assert people.features(profile, "science fiction")["tags"].argmax() == 5
+
+
+def test_who_only_agrees_is_taken_to_want_what_was_offered(people):
+    features = lambda previous: people.features(Profile(), "Yes, please!", previous=previous)["named"]  # noqa: E731
+    assert features("How about something by Bo Ray?").argmax() == 1 and not features("Anything else?").any()
+
+
+def test_of_surprise_comes_less_known_and_more_varied(retriever, read_profile):
+    profile = read_profile("a film about love")
+
+    def known(surprise):
+        ranking = retriever.rank(profile, "a film about love", surprise=surprise)
+        return np.mean([one.item.popularity for one in ranking.candidates[:10]])
+
+    assert known(0.0) > known(0.5) > known(1.0)
+    default = retriever.rank(profile, "a film about love")
+    assert default == retriever.rank(profile, "a film about love", surprise=0.5)
+
+
+NAMESAKES = Catalogue(
+    (
+        Item("j95", "film", "Jumanji", year=1995, popularity=3.0),
+        Item("j17", "film", "Jumanji", year=2017, popularity=4.0),
+        Item("orwell", "film", "1984", year=1956),
+        Item("ghosts", "film", "Ghostbusters", year=1984),
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("message", "named"),
+    [
+        ("I liked Jumanji (1995) a lot", ["j95"]),
+        ("I liked Jumanji (2017) a lot", ["j17"]),
+        ("I liked Jumanji a lot", ["j17"]),
+        ("I liked Ghostbusters (1984) a lot", ["ghosts"]),
+        ("I liked 1984 (1956)", ["orwell"]),
+    ],
+)
+def test_a_year_tells_namesakes_apart_and_is_no_title_itself(message, named):
+    assert [item.id for item, _, _ in named_items(message, NAMESAKES.by_title)] == named
+
+
+@pytest.mark.parametrize(
+    ("message", "named"),
+    [
+        ("I loved Spirted Away", ["Spirited Away"]),
+        ("something like Farewel My Concubin (1993)", ["Farewell My Concubine"]),
+        ("我喜欢《霸王别鸡》", ["Farewell My Concubine"]),
+        ("I loved Spirted Away (1999)", []),  # another year: another film
+        ("my friend Robin Williamson likes Old Bricks", []),
+    ],
+)
+def test_a_title_with_typing_errors_is_found_where_a_title_must_stand(catalogue, message, named):
+    assert [item.title for item, _, _ in named_items(message, catalogue.by_title)] == named

@@ -43,7 +43,9 @@ FIELDS = tuple(_SYNONYMS)
 _WEAK = frozenset(
     "type category label item product film movie book song game key by text content body details reviews studio publisher 课程 景点 酒店 类别 品类 种类 分类 地区 年 特色 内容".split()
 )
-_TOPICS = frozenset("tags tag genres genre keywords topics topic subjects themes 标签 类型 题材 流派 主题 关键词".split())
+_TOPICS = frozenset(
+    "tags tag genres genre keywords topics topic subjects themes 标签 类型 题材 流派 主题 关键词".split()
+)
 _KIND_WORDS = frozenset(
     "movie film book novel song track music album artist game item product hotel restaurant place event attraction course recipe dish show series anime video podcast wine beer shop store original primary main full".split()
 )
@@ -184,7 +186,9 @@ def infer_columns(rows: Sequence[Mapping[str, Any]], wanted: Mapping[str, Sequen
                 taken.add(guess)
     fields = {name: fields[name] for name in FIELDS if fields.get(name)}
     taken -= {*fields.get("creator", ())[1:]}  # writer and studio beside the director: facts worth keeping
-    taken -= {name for name in fields.get("tags", ()) if _key(name) not in _TOPICS}  # cuisines, facilities: may be demanded
+    taken -= {
+        name for name in fields.get("tags", ()) if _key(name) not in _TOPICS
+    }  # cuisines, facilities: may be demanded
     rest = {name: profile for name, profile in profiles.items() if name not in taken}
     attributes = {name: profile.type for name, profile in rest.items() if profile.num_filled and not profile.is_code}
     return Columns(fields, attributes, tuple(name for name in rest if name not in attributes), profiles)

@@ -6,7 +6,6 @@ The parser reads the visitor's text only; the labelled constraints are what the 
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,8 +15,7 @@ from genrec.catalogue import Catalogue, read_catalogue
 from genrec.constraints import Fields
 from genrec.errors import InputError
 from genrec.interests import understand
-from genrec.load import set_threads
-from genrec.retrieval import Ranking, Retriever, SentenceEncoder
+from genrec.retrieval import Ranking, Retriever, SentenceEncoder, read_weights
 from genrec.schema import Profile
 from genrec.settings import ASSETS
 from genrec.text import normalise
@@ -143,7 +141,8 @@ def read_rows(path: Path) -> list[Row]:
 def bundled_rank(catalogue: Catalogue) -> Rank:
     """Ranks a catalogue as the product does with the bundled encoder: each turn understood in the light of those before."""
     vocabulary = Vocabulary.load(ASSETS / "catalogue" / "vocabulary.json").with_terms(catalogue.tags())
-    retriever = Retriever(catalogue, SentenceEncoder.load(ASSETS / "models" / "encoder"), vocabulary)
+    weights = read_weights(ASSETS / "models" / "ranker")
+    retriever = Retriever(catalogue, SentenceEncoder.load(ASSETS / "models" / "encoder"), vocabulary, weights)
     fields = Fields.of(catalogue.items)
 
     def rank(turns: Sequence[str], profile: Profile) -> Ranking:
@@ -154,19 +153,3 @@ def bundled_rank(catalogue: Catalogue) -> Rank:
         return retriever.rank(profile, turns[-1], turn=len(turns) - 1)
 
     return rank
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, required=True, help="the folder with the development data")
-
-
-def run(args: argparse.Namespace) -> int:
-    set_threads(0)
-    for name, evaluate in (("CrossWOZ", evaluate_crosswoz), ("τ-Rec", evaluate_taurec)):
-        for figure, value in evaluate(args.data, bundled_rank).items():
-            print(f"{name} {figure:32} {value:.3f}")
-    return 0
-
-
-def _share(name: str, hits: Sequence[bool]) -> dict[str, float]:
-    return {name: sum(hits) / len(hits) if hits else float("nan"), f"{name}_of": len(hits)}
