@@ -153,3 +153,7 @@ def bundled_rank(catalogue: Catalogue) -> Rank:
         return retriever.rank(profile, turns[-1], turn=len(turns) - 1)
 
     return rank
+
+
+def _share(name: str, hits: Sequence[bool]) -> dict[str, float]:
+    return {name: sum(hits) / len(hits) if hits else float("nan"), f"{name}_of": len(hits)}
