@@ -152,14 +152,14 @@ def _count_figure(name: str, measure: str, wrong: int, total: int) -> Figure:
 
 def as_table(figures: Sequence[Figure]) -> str:
     """One line a figure: what, value, error, of how many, floors, goal, and whether it is met."""
-    lines = [f"{'':8}{'measure':44}{'value':>8}  {'error':10}{'of':>5}  {'goal':>6}  floors"]
+    lines = [f"{'':9}{'measure':44}{'value':>8}  {'error':10}{'of':>5}  {'goal':>6}  floors"]
     for one in figures:
         is_count = isinstance(one["value"], int)
         value = f"{one['value']}" if is_count else f"{one['value']:.3f}"
         error = f"≤ {one['error']:.1%}" if is_count else f"± {one['error']:.3f}"
         goal = "" if one["goal"] is None else f"{one['goal']}" if is_count else f"{one['goal']:.2f}"
         lines.append(
-            f"{one['set']:8}{one['measure']:44}{value:>8}  {error:10}{one['of']:>5}  {goal:>6}  {one['floor']}".rstrip()
+            f"{one['set']:9}{one['measure']:44}{value:>8}  {error:10}{one['of']:>5}  {goal:>6}  {one['floor']}".rstrip()
         )
     return "\n".join(lines)
 
