@@ -23,13 +23,15 @@ NUM_FOLDS = 5
 _NUM_DESIGNS = 20  # drawn sets of rows, of which the one with the least related words is kept
 _MAX_NOISE = 1.0  # of a row's value, as a share of the values' variance
 _MIN_NOISE = 1e-4
+_NUM_NODES = 8  # of the integral behind a word's effect
 
 
 @dataclass(frozen=True)
 class Effects:
-    """What each word changed in one sentence's log-probability, in nats, over all choices of the other words.
+    """What each word changed in one sentence's log-probability, in nats.
 
-    `effects` are E[f | word kept] - E[f | word left out] (num_words,), positive where the word made the sentence likelier; `errors` their standard
+    `effects` are Shapley values (num_words,): what keeping the word changes, over all choices of the others, every number of kept words counting
+    alike. They are positive where the word made the sentence likelier and add up to what all words together changed; `errors` are their standard
     errors (num_words,). `pairs` is symmetric (num_words, num_words): what two words change together beyond what each does alone, positive for
     "only together", negative for "either one". `share` is the cross-validated share of the variance that `predict` explains, at most 1; a sentence
     that does not depend on the words has 0 there and zeros elsewhere.
@@ -88,7 +90,8 @@ def fit_parts(rows: np.ndarray, whole: np.ndarray, written: np.ndarray) -> Expla
 
 
 def draw_rows(num_words: int, num_rows: int, *, seed: int = 0) -> np.ndarray:
-    """Which words each row keeps, bool (num_rows, num_words): all, none, then complementary pairs drawn at random.
+    """Which words each row keeps, bool (num_rows, num_words): all, none, then complementary pairs that keep
+    anything between a half and all of the words.
 
     Every word is kept in just half of the rows. Of several draws the one is taken in which the words are least related. No more rows are
     drawn than there are different ones.
@@ -101,11 +104,17 @@ def draw_rows(num_words: int, num_rows: int, *, seed: int = 0) -> np.ndarray:
 def _draw(num_words: int, limit: int, rng: np.random.Generator) -> np.ndarray:
     rows = [np.ones(num_words, bool), np.zeros(num_words, bool)]
     known = {row.tobytes() for row in rows}
+    # Shares of words to keep, spread evenly over a half to all; their complements cover none to a half. Halves alone hardly ever keep together
+    # the three or four words that a recommendation hangs on.
+    num_pairs = max(1, limit // 2 - 1)
+    shares = 1 - rng.permutation(num_pairs) / num_pairs / 2
     while len(rows) < limit:
-        row = rng.random(num_words) < 0.5
-        if row.tobytes() not in known:
-            known |= {row.tobytes(), (~row).tobytes()}
-            rows += [row, ~row]
+        for share in shares:
+            row = rng.random(num_words) < share
+            if row.tobytes() not in known and len(rows) < limit:
+                known |= {row.tobytes(), (~row).tobytes()}
+                rows += [row, ~row]
+        shares = np.full(num_pairs, 0.5)  # where the rest of a short message's choices are drawn
     return np.array(rows[: max(limit, 2)])
 
 
@@ -134,15 +143,24 @@ def _fit(rows: np.ndarray, values: np.ndarray) -> tuple[Effects, np.ndarray]:
 
 def _exact(rows: np.ndarray, values: np.ndarray) -> Effects:
     """The effects where every choice of words was scored: nothing is guessed."""
-    num_rows, num_words = rows.shape
-    signs = 2.0 * rows - 1
-    pairs = 4 * (signs.T * values) @ signs / num_rows
-    np.fill_diagonal(pairs, 0)
+    num_words = rows.shape[1]
     place = 2 ** np.arange(num_words)
-    known = np.empty(num_rows)
+    known = np.empty(len(rows))
     known[rows @ place] = values
-    zeros = np.zeros(num_words)
-    return Effects(2 * signs.T @ values / num_rows, zeros, pairs, 1.0, lambda asked: known[asked @ place])
+
+    def mean(kept: Sequence[int], gone: Sequence[int]) -> float:
+        """Of the values of rows with and without some words, by Shapley's weights of how many of the others are kept."""
+        chosen = rows[:, list(kept)].all(1) & ~rows[:, list(gone)].any(1)
+        num_others = num_words - len(kept) - len(gone)
+        sizes = rows[chosen].sum(1) - len(kept)
+        weights = [1 / (math.comb(num_others, size) * (num_others + 1)) for size in sizes]
+        return float(np.dot(weights, values[chosen]))
+
+    effects = np.array([mean([i], []) - mean([], [i]) for i in range(num_words)])
+    pairs = np.zeros((num_words, num_words))
+    for i, j in zip(*np.triu_indices(num_words, 1), strict=True):
+        pairs[i, j] = pairs[j, i] = mean([i, j], []) - mean([i], [j]) - mean([j], [i]) + mean([], [i, j])
+    return Effects(effects, np.zeros(num_words), pairs, 1.0, lambda asked: known[asked @ place])
 
 
 def _none(num_words: int, mean: float) -> Effects:
@@ -160,8 +178,9 @@ def _share(values: np.ndarray, guesses: np.ndarray) -> float:
 class _Surrogate:
     """A Gaussian process over which words are kept, fitted to scored rows by the largest posterior of its relevances.
 
-    With signs x = ±1 the kernel is a product over words of (1 + w x x') / (1 + w), w in (0, 1) being a word's relevance. Multiplied out it is a sum over
-    all sets of words, so the effect of a word or a pair is read off as a Fourier coefficient, exactly, with its posterior variance.
+    With signs x = ±1 the kernel is a product over words of (1 + w x x') / (1 + w), w in (0, 1) being a word's relevance. Its mean over rows that keep each word
+    with some probability is a product too, so Shapley values follow, exactly and with
+    their posterior variance, from an integral over that probability (Owen 1972).
     """
 
     def __init__(self, rows: np.ndarray, values: np.ndarray):
@@ -207,14 +226,28 @@ class _Surrogate:
         return self._mean + self._scale * self._kernel(2.0 * rows - 1, self._relevances) @ self._weights
 
     def effects(self, share: float) -> Effects:
-        volume = np.prod(1 + self._relevances)
-        single = (self._relevances / volume)[:, None] * self._signs.T  # (num_words, num_rows)
-        effects = 2 * self._scale * single @ self._weights
-        variances = 4 * (self._relevances / volume - np.einsum("ir,rs,is->i", single, self._inverse, single))
+        # Q nodes, R rows, N words
+        nodes, masses = np.polynomial.legendre.leggauss(_NUM_NODES)  # mean signs of the words, -1 none … 1 all are kept
+        masses = masses / masses.sum()
+        factors = (
+            1 + nodes[:, None, None] * self._signs * self._relevances
+        )  # (Q, R, N), of the kernel averaged over rows of that mean
+        products = factors.prod(2) / np.prod(1 + self._relevances)  # (Q, R)
+        others = products[:, :, None] / factors  # (Q, R, N), without the word itself
+        own = self._signs * self._relevances  # (R, N)
+        single = 2 * np.einsum(
+            "q,qrn,rn->nr", masses, others, own
+        )  # (N, R): what a row's weight adds to a word's effect
+        crossed = 1 + np.multiply.outer(np.outer(nodes, nodes), self._relevances)  # (Q, Q, N)
+        prior = np.einsum("p,q,pqn->n", masses, masses, crossed.prod(2)[..., None] / crossed)
+        prior *= 4 * self._relevances / np.prod(1 + self._relevances)
+        variances = prior - np.einsum("ir,rs,is->i", single, self._inverse, single)
         errors = self._scale * np.sqrt(np.maximum(variances * self._variance, 0))
-        both = 4 * self._scale * (single * self._weights) @ (self._signs * self._relevances)  # (num_words, num_words)
-        np.fill_diagonal(both, 0)
-        return Effects(effects, errors, both, share, self.predict)
+        pairs = np.einsum(
+            "q,r,qri,ri,rj,qrj->ij", masses, 4 * self._weights, others, own, own, 1 / factors, optimize=True
+        )
+        np.fill_diagonal(pairs, 0)
+        return Effects(self._scale * single @ self._weights, errors, self._scale * pairs, share, self.predict)
 
 
 def check_rows(effects: np.ndarray) -> np.ndarray:
