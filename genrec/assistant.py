@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from genrec.attribution import Effects, check_rows, draw_rows, fit_parts, fit_words, keep_words
+from genrec.attribution import Effects, Scorer, check_rows, draw_rows, fit_parts, fit_words, keep_words
 from genrec.catalogue import Catalogue
 from genrec.engines import Engine, Message, weakest_stretch
 from genrec.errors import EngineError, InputError, StoreError
@@ -105,6 +105,18 @@ class _Prepared:
     shelf: tuple[Candidate, ...]  # those the model reads
     num_picks: int  # titles the reply should name; 0 where it speaks of items on the table, or of none
     messages: list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class _Ablation:
+    """A visitor's words that can be left out."""
+
+    text: str  # his turns that the model still reads, in lines
+    words: tuple[Word, ...]
+    full: _Prepared  # with all of them
+    rebuilt: Callable[
+        ..., list[dict[str, str]]
+    ]  # what the model reads with the words kept, bool (num_words,); `held` as in _prepare
 
 
 class Assistant:
@@ -418,30 +430,14 @@ class Assistant:
             InputError: there is nothing to explain.
         """
         started = time.monotonic()
-        message = mask_personal(self._read(message)[0])[0]
-        conversation = self._with_feedback(conversation, but_for={item.id for item in reply.items})
-
-        def prepared(conversation: Conversation, message: str, held: _Prepared | None = None) -> _Prepared:
-            return self._prepare(conversation, message, reply.language, tone, reply.sampling, held=held)
-
-        full = prepared(conversation, message)
-        earlier = _still_read(conversation.turns, full.messages)  # indices of turns
-        texts = [*(conversation.turns[index].text for index in earlier), message]
-        said, found = _joined_words(texts)
-        if not found or not reply.text:
-            raise InputError("There is nothing to explain yet: no words or no reply.")
-        heard = self._heard(conversation.turns)
-
-        def rebuilt(kept: np.ndarray, held: _Prepared | None = None) -> list[Message]:
-            *before, last = _kept_texts(texts, kept)
-            return prepared(self._retold(conversation, heard, dict(zip(earlier, before))), last, held).messages
-
+        told = self._ablation(conversation, message, reply, tone)
+        found, full, rebuilt = told.words, told.full, told.rebuilt
         rows = draw_rows(len(found), num_rows, seed=reply.sampling.seed or 0)
         shelves = draw_rows(len(full.shelf), 2 ** len(full.shelf)) if full.shelf else np.zeros((0, 0), bool)
         prompts = [rebuilt(kept) for kept in rows] + [rebuilt(kept, full) for kept in rows]
         for kept in shelves:
             shelf = tuple(candidate for candidate, is_kept in zip(full.shelf, kept) if is_kept)
-            prompts.append(prepared(conversation, message, replace(full, shelf=shelf)).messages)
+            prompts.append(rebuilt(np.ones(len(found), bool), replace(full, shelf=shelf)))
         values = self._score_sentences(prompts, reply, on_progress)
         whole, written, by_shelf = np.split(values, [len(rows), 2 * len(rows)])  # each (num_rows, num_sentences)
         explanation = fit_parts(rows, whole, written)
@@ -455,8 +451,8 @@ class Assistant:
             for kept, g, e in zip(tried, guessed, exact)
         )
         return Attribution(
-            said,
-            tuple(found),
+            told.text,
+            found,
             whole=_word_scores(found, explanation.found, explanation.written),
             by_sentence=tuple(
                 _word_scores(found, [one], [other]) if share > 0 else ()
@@ -470,6 +466,43 @@ class Assistant:
             checks=checks,
             citations=_citations(full.shelf, shelves, by_shelf),
         )
+
+    def scorers(
+        self, conversation: Conversation, message: str, reply: Reply, *, tone: str = "warm"
+    ) -> tuple[tuple[Word, ...], Scorer, Scorer]:
+        """The visitor's words, and what the reply's sentences score with some of them left out: all rebuilt, and with what was found held."""
+        told = self._ablation(conversation, message, reply, tone)
+
+        def score(rows: np.ndarray, held: _Prepared | None = None) -> np.ndarray:
+            return self._score_sentences([told.rebuilt(kept, held) for kept in rows], reply)
+
+        return told.words, score, lambda rows: score(rows, told.full)
+
+    def _ablation(self, conversation: Conversation, message: str, reply: Reply, tone: str) -> _Ablation:
+        """
+        Raises:
+            InputError: there is nothing to explain.
+        """
+        message = mask_personal(self._read(message)[0])[0]
+        conversation = self._with_feedback(conversation, but_for={item.id for item in reply.items})
+
+        def prepared(conversation: Conversation, message: str, held: _Prepared | None = None) -> _Prepared:
+            return self._prepare(conversation, message, reply.language, tone, reply.sampling, held=held)
+
+        full = prepared(conversation, message)
+        earlier = _still_read(conversation.turns, full.messages)  # indices of turns
+        texts = [*(conversation.turns[index].text for index in earlier), message]
+        text, found = _joined_words(texts)
+        if not found or not reply.text:
+            raise InputError("There is nothing to explain yet: no words or no reply.")
+        heard = self._heard(conversation.turns)
+
+        def rebuilt(kept: np.ndarray, held: _Prepared | None = None) -> list[dict[str, str]]:
+            *before, last = _kept_texts(texts, kept)
+            retold = self._retold(conversation, heard, dict(zip(earlier, before, strict=True)))
+            return prepared(retold, last, held).messages
+
+        return _Ablation(text, tuple(found), full, rebuilt)
 
     def _heard(self, turns: Sequence[Turn]) -> Profile:
         """What the visitor's turns alone say of him."""
@@ -678,9 +711,10 @@ def _word_scores(
 
 def _word_pairs(found: Sequence[Word], pairs: np.ndarray, count: int = 3) -> tuple[WordPair, ...]:
     """The strongest interactions, `pairs` being nats (num_words, num_words)."""
-    ranked = sorted(zip(*np.triu_indices(len(found), 1)), key=lambda at: -abs(pairs[at]))[:count]
+    both = [(i, j) for i in range(len(found)) for j in range(i)]
+    ranked = sorted(both, key=lambda at: -abs(pairs[at]))[:count]
     return tuple(
-        WordPair(found[i], found[j], round(float(pairs[i, j]), 3)) for i, j in ranked if abs(pairs[i, j]) >= _MIN_PAIR
+        WordPair(found[j], found[i], round(float(pairs[i, j]), 3)) for i, j in ranked if abs(pairs[i, j]) >= _MIN_PAIR
     )
 
 

@@ -20,7 +20,6 @@ from genrec.schema import Word
 Scorer = Callable[[np.ndarray], np.ndarray]  # bool (num_rows, num_words) -> nats (num_rows, num_sentences)
 MIN_SPREAD = 0.5  # nats; a sentence whose likelihood moves less does not depend on the words
 NUM_FOLDS = 5
-_NUM_DESIGNS = 20  # drawn sets of rows, of which the one with the least related words is kept
 _MAX_NOISE = 1.0  # of a row's value, as a share of the values' variance
 _MIN_NOISE = 1e-4
 _NUM_NODES = 8  # of the integral behind a word's effect
@@ -90,31 +89,26 @@ def fit_parts(rows: np.ndarray, whole: np.ndarray, written: np.ndarray) -> Expla
 
 
 def draw_rows(num_words: int, num_rows: int, *, seed: int = 0) -> np.ndarray:
-    """Which words each row keeps, bool (num_rows, num_words): all, none, then complementary pairs that keep
-    anything between a half and all of the words.
+    """Which words each row keeps, bool (num_rows, num_words): all, none, then complementary pairs of which one leaves out anything between one
+    word and half of them.
 
-    Every word is kept in just half of the rows. Of several draws the one is taken in which the words are least related. No more rows are
-    drawn than there are different ones.
+    Halves alone hardly ever keep together the three or four words that a recommendation hangs on. Every word is kept in just half of the rows,
+    and left out equally often by the fuller ones. No more rows are drawn than there are different ones.
     """
     rng = np.random.default_rng(seed)
-    designs = [_draw(num_words, min(num_rows, 2**num_words), rng) for _ in range(_NUM_DESIGNS)]
-    return min(designs, key=lambda rows: np.square((2.0 * rows - 1).T @ (2.0 * rows - 1)).sum())
-
-
-def _draw(num_words: int, limit: int, rng: np.random.Generator) -> np.ndarray:
     rows = [np.ones(num_words, bool), np.zeros(num_words, bool)]
     known = {row.tobytes() for row in rows}
-    # Shares of words to keep, spread evenly over a half to all; their complements cover none to a half. Halves alone hardly ever keep together
-    # the three or four words that a recommendation hangs on.
-    num_pairs = max(1, limit // 2 - 1)
-    shares = 1 - rng.permutation(num_pairs) / num_pairs / 2
-    while len(rows) < limit:
-        for share in shares:
-            row = rng.random(num_words) < share
-            if row.tobytes() not in known and len(rows) < limit:
-                known |= {row.tobytes(), (~row).tobytes()}
-                rows += [row, ~row]
-        shares = np.full(num_pairs, 0.5)  # where the rest of a short message's choices are drawn
+    limit = min(num_rows, 2**num_words)
+    sizes = np.linspace(1, max(1, num_words / 2), max(1, (limit - 1) // 2)).round().astype(int)
+    times_left_out = np.zeros(num_words, int)
+    for size in rng.permutation(sizes):
+        row = np.ones(num_words, bool)
+        row[np.lexsort((rng.random(num_words), times_left_out))[:size]] = False
+        while row.tobytes() in known:
+            row = rng.random(num_words) < 0.5
+        times_left_out += ~row
+        known |= {row.tobytes(), (~row).tobytes()}
+        rows += [row, ~row]
     return np.array(rows[: max(limit, 2)])
 
 

@@ -1,11 +1,14 @@
 """Known truths: what a scorer does with each word is what the fit must find, and nothing where there is nothing; a word that only changes what is
 retrieved, or only the wording, gets its weight there."""
 
+import json
+
 import numpy as np
 import pytest
 from conftest import ScriptedEngine
 
 from genrec.attribution import MIN_SPREAD, check_rows, draw_rows, fit_parts, fit_words, keep_words
+from genrec.bench.attribution import first_messages, measure
 from genrec.schema import Conversation, Sampling
 from genrec.text import words
 
@@ -35,7 +38,7 @@ def test_what_only_words_together_do_is_shared_among_them_and_told_as_a_pair():
 
 def test_four_words_that_work_only_together_are_found_among_twenty():
     needed = [0, 3, 5, 7]
-    rows = draw_rows(20, 40, seed=1)
+    rows = draw_rows(20, 64, seed=1)
     fit = fit_words(rows, 200.0 * rows[:, needed].all(1))
     assert sorted(np.argsort(-fit.effects)[:4]) == needed
     assert np.abs(fit.effects[needed] - 50).max() < 10  # an equal share of the 200
@@ -70,8 +73,8 @@ def test_a_scorer_that_hardly_moves_gives_zeros(spread):
 
 def test_pure_noise_is_called_null_nine_times_of_ten():
     rows = draw_rows(12, 32, seed=1)
-    shares = [fit_words(rows, np.random.default_rng(seed).normal(0, 3, len(rows))).share for seed in range(20)]
-    assert sum(share == 0 for share in shares) >= 18
+    shares = [fit_words(rows, np.random.default_rng(seed).normal(0, 3, len(rows))).share for seed in range(10)]
+    assert sum(share == 0 for share in shares) >= 9
 
 
 def test_the_same_rows_and_values_give_the_same_scores():
@@ -103,9 +106,11 @@ def test_rows_come_in_complementary_pairs_and_none_twice(num_words, num_rows):
     assert len(np.unique(rows, axis=0)) == num_rows
 
 
-def test_rows_reach_from_a_half_to_nearly_all_words():
-    sizes = draw_rows(20, 32, seed=0)[2::2].sum(1)
-    assert sizes.max() >= 18 and 10 <= np.quantile(sizes, 0.25) < np.quantile(sizes, 0.75) <= 19
+def test_the_fuller_rows_leave_out_from_one_word_to_half_of_them_and_each_word_equally_often():
+    fuller = draw_rows(20, 32, seed=0)[2::2]
+    sizes = fuller.sum(1)
+    assert sizes.max() == 19 and sizes.min() == 10 and 14 <= np.median(sizes) <= 15
+    assert np.ptp(fuller.sum(0)) <= 1
 
 
 @pytest.mark.parametrize(("num_words", "expected"), [(1, 2), (2, 4), (3, 8), (4, 16)])
@@ -248,3 +253,38 @@ def test_the_bundled_writer_leans_on_what_the_words_found(assistant):
     assert attribution.fit == 1.0
     cited = {one.item.id for sentence in attribution.citations for one in sentence}
     assert cited >= {item.id for item in reply.items[:1]}
+
+
+# The measures
+
+
+def test_the_measures_of_a_scorer_with_a_known_truth():
+    weights = np.array([9.0, 0, 0, -2, 0, 4, 0, 0, 0, 1])
+
+    def score(rows):
+        return (rows @ weights)[:, None]
+
+    def score_written(rows):
+        return np.zeros((len(rows), 1))
+
+    measured = dict(measure(score, score_written, len(weights), (32,), num_held_out=50, seed=1))
+    assert measured["ours, 32 rows: LDS"] > 0.95 and measured["ContextCite, 128 rows: LDS"] > 0.9
+    assert measured["ours, 32 rows: top-1 drop"] == pytest.approx(9)
+    assert measured["ours, 32 rows: top-3 drop"] == pytest.approx(14)
+    assert measured["ours, 32 rows: lost with the top 4 only"] == pytest.approx(-2)
+    assert measured["ours, 32 rows: certain words keep their sign"] == 1
+
+
+def test_first_messages_are_the_visitors_own_and_neither_short_nor_long(tmp_path):
+    rows = [
+        {
+            "context": [
+                {"role": "system", "text": "what would you like to see tonight, if I may ask you"},
+                {"role": "user", "text": text},
+            ]
+        }
+        for text in ("one two three four five six seven eight", "too short", "w " * 41)
+    ]
+    (tmp_path / "x_en_dev.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    assert first_messages(tmp_path, "en", 5) == ["one two three four five six seven eight"]
+    assert first_messages(tmp_path, "zh", 5) == []
