@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 
@@ -711,10 +712,9 @@ def _word_scores(
 
 def _word_pairs(found: Sequence[Word], pairs: np.ndarray, count: int = 3) -> tuple[WordPair, ...]:
     """The strongest interactions, `pairs` being nats (num_words, num_words)."""
-    both = [(i, j) for i in range(len(found)) for j in range(i)]
-    ranked = sorted(both, key=lambda at: -abs(pairs[at]))[:count]
+    ranked = sorted(combinations(range(len(found)), 2), key=lambda at: -abs(pairs[at]))[:count]
     return tuple(
-        WordPair(found[j], found[i], round(float(pairs[i, j]), 3)) for i, j in ranked if abs(pairs[i, j]) >= _MIN_PAIR
+        WordPair(found[i], found[j], round(float(pairs[i, j]), 3)) for i, j in ranked if abs(pairs[i, j]) >= _MIN_PAIR
     )
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
@@ -152,7 +153,7 @@ def _exact(rows: np.ndarray, values: np.ndarray) -> Effects:
 
     effects = np.array([mean([i], []) - mean([], [i]) for i in range(num_words)])
     pairs = np.zeros((num_words, num_words))
-    for i, j in zip(*np.triu_indices(num_words, 1), strict=True):
+    for i, j in combinations(range(num_words), 2):
         pairs[i, j] = pairs[j, i] = mean([i, j], []) - mean([i], [j]) - mean([j], [i]) + mean([], [i, j])
     return Effects(effects, np.zeros(num_words), pairs, 1.0, lambda asked: known[asked @ place])
 
