@@ -13,13 +13,14 @@ import secrets
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 
-from genrec.attribution import draw_rows, fit_words, keep_words
+from genrec.attribution import Effects, Scorer, check_rows, draw_rows, fit_parts, fit_words, keep_words
 from genrec.catalogue import Catalogue
 from genrec.constraints import Fields
 from genrec.engines import Engine, Message, weakest_stretch
@@ -34,15 +35,20 @@ from genrec.safety.toxicity import ToxicityScorer, verdict
 from genrec.schema import (
     Attribution,
     Candidate,
+    Check,
+    Citation,
     Conversation,
     Item,
     Language,
     Mention,
+    Profile,
     Reply,
     Sampling,
     Sentence,
     Turn,
     Withheld,
+    Word,
+    WordPair,
     WordScore,
 )
 from genrec.store import Feedback, Rating, Store
@@ -58,6 +64,9 @@ _HURTFUL = ("insult", "threat", "identity_attack", "obscene")
 _ABOUT_SHOWN = ("about", "why", "maker", "compare")  # requests that speak of items already on the table
 _ABOUT_ONE = ("about", "why", "maker")  # of these, a message that names one item wants to hear of no other
 _NO_ITEMS = ("greeting", "thanks")
+_SCORED_AT_ONCE = 8  # prompts between two looks at the progress of an explanation
+_CITED = math.log(10)  # nats: a sentence cites a candidate without which it is ten times less likely
+_MIN_PAIR = 1.0  # nats that two words change together to be told of
 _TEXTS: dict[str, dict[Language, str]] = {
     "cut": {
         "en": f"Your message was long; I read its first {MAX_MESSAGE:,} characters.",
@@ -101,6 +110,18 @@ class _Prepared:
     shelf: tuple[Candidate, ...]  # those the model reads
     num_picks: int  # titles the reply should name; 0 where it speaks of items on the table, or of none
     messages: list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class _Ablation:
+    """A visitor's words that can be left out."""
+
+    text: str  # his turns that the model still reads, in lines
+    words: tuple[Word, ...]
+    full: _Prepared  # with all of them
+    rebuilt: Callable[
+        ..., list[dict[str, str]]
+    ]  # what the model reads with the words kept, bool (num_words,); `held` as in _prepare
 
 
 class Assistant:
@@ -217,9 +238,17 @@ class Assistant:
         return message, []
 
     def _prepare(
-        self, conversation: Conversation, message: str, language: Language, tone: str, sampling: Sampling
+        self,
+        conversation: Conversation,
+        message: str,
+        language: Language,
+        tone: str,
+        sampling: Sampling,
+        *,
+        held: _Prepared | None = None,
     ) -> _Prepared:
-        """Interests, candidates and prompt for a message: everything up to the model, so explanations can repeat it."""
+        """Interests, candidates and prompt for a message: everything up to the model, so explanations can repeat it. With `held`, what
+        was found for another message stays on the shelf; only what is told of the wishes changes."""
         turn = len(conversation.turns)
         shown = self._items(conversation.turns[-1].item_ids) if conversation.turns else []
         understanding = understand(
@@ -231,18 +260,24 @@ class Assistant:
             last_items=shown,
             turn=turn,
         )
-        previous = conversation.turns[-1].text if conversation.turns else ""
-        ranking = self._retriever.rank(understanding.profile, message, turn=turn, previous=previous)
-        candidates = ranking.candidates
-        if understanding.intent in _ABOUT_SHOWN and (understanding.named or shown):
-            table = [
-                Candidate(item, 1.0, fits=_fits_before(item, conversation))
-                for item in dict.fromkeys([*understanding.named, *shown])
-            ]
-            candidates = (*table, *(one for one in candidates if one.item not in [each.item for each in table]))
-        candidates = tuple(replace(one, telling=_telling(one.item, sampling.seed)) for one in candidates)
         wanted = asked_number(message) or (1 if tone == "brief" else NUM_PICKS)
-        shelf = _shelf(understanding.intent, candidates, len(understanding.named or shown), wanted, sampling)
+        if held:
+            ranking, candidates = held.ranking, held.candidates
+            fitted = self._retriever.with_fits(held.shelf, understanding.profile, turn=turn)
+            shelf = tuple(new if old.parts else old for old, new in zip(held.shelf, fitted, strict=True))
+        else:
+            previous = conversation.turns[-1].text if conversation.turns else ""
+            ranking = self._retriever.rank(understanding.profile, message, turn=turn, previous=previous)
+            candidates = ranking.candidates
+            if understanding.intent in _ABOUT_SHOWN and (understanding.named or shown):
+                table = [
+                    Candidate(item, 1.0, fits=_fits_before(item, conversation))
+                    for item in dict.fromkeys([*understanding.named, *shown])
+                ]
+                candidates = (*table, *(one for one in candidates if one.item not in [each.item for each in table]))
+            candidates = tuple(replace(one, telling=_telling(one.item, sampling.seed)) for one in candidates)
+            num_meant = len(understanding.named or shown)
+            shelf = _shelf(understanding.intent, candidates, num_meant, wanted, sampling)
         is_choice = understanding.intent not in (*_ABOUT_SHOWN, *_NO_ITEMS)
         num_picks = min(wanted, len(shelf)) if is_choice else 0
         missed = ranking.unanswered or ranking.relaxed
@@ -383,62 +418,144 @@ class Assistant:
         tone: str = "warm",
         on_progress: Callable[[float], None] | None = None,
     ) -> Attribution:
-        """Which of the message's words made the reply likelier. `conversation` is the one the message was said in.
+        """Which of the visitor's words made the reply likelier, and which candidates its sentences lean on. `conversation` is the one the
+        message was said in.
 
-        The pipeline is rebuilt from the words that each row keeps, so a word that works through what is found counts too.
+        For each row the pipeline is rebuilt from the words that it keeps, so a word that works through what is found counts too; a second score
+        with the same items on the shelf parts that from what works through the wording. An `on_progress` that raises stops the work.
 
         Raises:
             EngineError: the model cannot score a given text.
             InputError: there is nothing to explain.
         """
         started = time.monotonic()
+        told = self._ablation(conversation, message, reply, tone)
+        found, full, rebuilt = told.words, told.full, told.rebuilt
+        rows = draw_rows(len(found), num_rows, seed=reply.sampling.seed or 0)
+        shelves = draw_rows(len(full.shelf), 2 ** len(full.shelf)) if full.shelf else np.zeros((0, 0), bool)
+        prompts = [rebuilt(kept) for kept in rows] + [rebuilt(kept, full) for kept in rows]
+        for kept in shelves:
+            shelf = tuple(candidate for candidate, is_kept in zip(full.shelf, kept) if is_kept)
+            prompts.append(rebuilt(np.ones(len(found), bool), replace(full, shelf=shelf)))
+        values = self._score_sentences(prompts, reply, on_progress)
+        whole, written, by_shelf = np.split(values, [len(rows), 2 * len(rows)])  # each (num_rows, num_sentences)
+        explanation = fit_parts(rows, whole, written)
+        tried = check_rows(explanation.effects.sum(0))
+        exact = whole[0].sum() - self._score_sentences([rebuilt(kept) for kept in tried], reply).sum(1)
+        guessed = whole[0].sum() - explanation.predict(tried).sum(1)
+        checks = tuple(
+            Check(
+                tuple(word for word, is_kept in zip(found, kept) if not is_kept), round(float(g), 3), round(float(e), 3)
+            )
+            for kept, g, e in zip(tried, guessed, exact)
+        )
+        return Attribution(
+            told.text,
+            found,
+            whole=_word_scores(found, explanation.found, explanation.written),
+            by_sentence=tuple(
+                _word_scores(found, [one], [other]) if share > 0 else ()
+                for one, other, share in zip(explanation.found, explanation.written, explanation.shares)
+            ),
+            fit=round(explanation.share, 3),
+            fit_by_sentence=tuple(round(float(share), 3) for share in explanation.shares),
+            num_rows=len(rows),
+            seconds=time.monotonic() - started,
+            pairs=_word_pairs(found, explanation.pairs),
+            checks=checks,
+            citations=_citations(full.shelf, shelves, by_shelf),
+        )
+
+    def scorers(
+        self, conversation: Conversation, message: str, reply: Reply, *, tone: str = "warm"
+    ) -> tuple[tuple[Word, ...], Scorer, Scorer]:
+        """The visitor's words, and what the reply's sentences score with some of them left out: all rebuilt, and with what was found held."""
+        told = self._ablation(conversation, message, reply, tone)
+
+        def score(rows: np.ndarray, held: _Prepared | None = None) -> np.ndarray:
+            return self._score_sentences([told.rebuilt(kept, held) for kept in rows], reply)
+
+        return told.words, score, lambda rows: score(rows, told.full)
+
+    def _ablation(self, conversation: Conversation, message: str, reply: Reply, tone: str) -> _Ablation:
+        """
+        Raises:
+            InputError: there is nothing to explain.
+        """
         message = mask_personal(self._read(message)[0])[0]
-        found = words(message)
+        conversation = self._with_feedback(conversation, but_for={item.id for item in reply.items})
+
+        def prepared(conversation: Conversation, message: str, held: _Prepared | None = None) -> _Prepared:
+            return self._prepare(conversation, message, reply.language, tone, reply.sampling, held=held)
+
+        full = prepared(conversation, message)
+        earlier = _still_read(conversation.turns, full.messages)  # indices of turns
+        texts = [*(conversation.turns[index].text for index in earlier), message]
+        text, found = _joined_words(texts)
         if not found or not reply.text:
             raise InputError("There is nothing to explain yet: no words or no reply.")
-        conversation = self._with_feedback(conversation, but_for={item.id for item in reply.items})
-        spans = self.engine.spans(reply.text)
-        owner = np.array([_sentence_at(reply.sentences, start) for start, _ in spans])
+        heard = self._heard(conversation.turns)
 
-        def score(rows: np.ndarray) -> np.ndarray:
-            parts = []
-            for number, chunk in enumerate(chunks := np.array_split(rows, max(1, len(rows) // 8))):
-                prompts = [
-                    self._prepare(
-                        conversation, keep_words(message, found, kept), reply.language, tone, reply.sampling
-                    ).messages
-                    for kept in chunk
-                ]
-                tokens = self.engine.score(prompts, reply.text)  # (num_rows, num_tokens)
-                parts.append(
-                    np.stack([tokens[:, owner == index].sum(1) for index in range(len(reply.sentences))], axis=1)
-                )
-                if on_progress:
-                    on_progress((number + 1) / len(chunks))
-            return np.concatenate(parts)
+        def rebuilt(kept: np.ndarray, held: _Prepared | None = None) -> list[dict[str, str]]:
+            *before, last = _kept_texts(texts, kept)
+            retold = self._retold(conversation, heard, dict(zip(earlier, before, strict=True)))
+            return prepared(retold, last, held).messages
 
-        rows = draw_rows(len(found), num_rows, seed=reply.sampling.seed or 0)
-        values = score(rows)  # (num_rows, num_sentences)
-        fits = [fit_words(rows, values[:, index]) for index in range(values.shape[1])]
-        total, errors, fit = fit_words(rows, values.sum(1))
+        return _Ablation(text, tuple(found), full, rebuilt)
 
-        def scored(amounts: np.ndarray, deviations: np.ndarray) -> tuple[WordScore, ...]:
-            return tuple(
-                WordScore(word, round(float(a), 3), round(float(e), 3))
-                for word, a, e in zip(found, amounts, deviations, strict=True)
-            )
+    def _heard(self, turns: Sequence[Turn]) -> Profile:
+        """What the visitor's turns alone say of him."""
+        profile = Profile()
+        for index, turn in enumerate(turns):
+            if turn.role == "user":
+                profile = understand(
+                    turn.text,
+                    profile,
+                    vocabulary=self.vocabulary,
+                    by_title=self.catalogue.by_title,
+                    last_items=self._items(turns[index - 1].item_ids) if index else [],
+                    turn=index,
+                ).profile
+        return profile
 
-        by_sentence = tuple(scored(amounts, deviations) if share > 0 else () for amounts, deviations, share in fits)
-        return Attribution(
-            message,
-            tuple(found),
-            scored(total, errors),
-            by_sentence,
-            round(fit, 3),
-            tuple(round(share, 3) for *_, share in fits),
-            len(rows),
-            time.monotonic() - started,
+    def _retold(self, conversation: Conversation, heard: Profile, texts: Mapping[int, str]) -> Conversation:
+        """The conversation with other texts in some of the visitor's turns. His wishes are understood anew; what was shown, and what he
+        rated (that is, what of his profile was not `heard`), stays."""
+        if all(conversation.turns[index].text == text for index, text in texts.items()):
+            return conversation
+        turns = tuple(replace(turn, text=texts.get(index, turn.text)) for index, turn in enumerate(conversation.turns))
+        profile, old = self._heard(turns), conversation.profile
+
+        def with_rated(ids: tuple[str, ...], known: tuple[str, ...], before: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(dict.fromkeys((*ids, *(id for id in known if id not in before))))
+
+        profile = replace(
+            profile,
+            liked=with_rated(profile.liked, old.liked, heard.liked),
+            disliked=with_rated(profile.disliked, old.disliked, heard.disliked),
+            seen=with_rated(profile.seen, old.seen, heard.seen),
+            shown=old.shown,
         )
+        return replace(conversation, turns=turns, profile=profile)
+
+    def _score_sentences(
+        self, prompts: Sequence[Sequence[Message]], reply: Reply, on_progress: Callable[[float], None] | None = None
+    ) -> np.ndarray:
+        """Log-probabilities of the reply's sentences after each prompt, nats (num_prompts, num_sentences). Equal prompts are scored once, and
+        those of like length together."""
+        keys = [tuple(part["content"] for part in prompt) for prompt in prompts]
+        unique = dict(zip(keys, prompts, strict=True))
+        ordered = sorted(unique, key=lambda key: sum(map(len, key)))
+        owner = np.array([_sentence_at(reply.sentences, start) for start, _ in self.engine.spans(reply.text)])
+        of_sentence = owner[:, None] == np.arange(len(reply.sentences))  # (num_tokens, num_sentences)
+        scores: dict[tuple[str, ...], np.ndarray] = {}
+        for start in range(0, len(ordered), _SCORED_AT_ONCE):
+            chunk = ordered[start : start + _SCORED_AT_ONCE]
+            tokens = self.engine.score([unique[key] for key in chunk], reply.text)  # (num_prompts, num_tokens)
+            scores |= dict(zip(chunk, tokens @ of_sentence, strict=True))
+            if on_progress:
+                on_progress(len(scores) / len(ordered))
+        return np.array([scores[key] for key in keys]).reshape(len(prompts), len(reply.sentences))
 
     # Rate
 
@@ -597,3 +714,64 @@ def _last_named(state: Reply) -> list[Item]:
 def _sentence_at(shown: Sequence[Sentence], position: int) -> int:
     """The index of the sentence a character belongs to."""
     return next((index for index, sentence in enumerate(shown) if position < sentence.end), len(shown) - 1)
+
+
+def _still_read(turns: Sequence[Turn], messages: Sequence[Message]) -> list[int]:
+    """Which of the visitor's earlier turns the model still reads, as indices."""
+    read = [message["content"] for message in messages[1:-1] if message["role"] == "user"]
+    spoken = [index for index, turn in enumerate(turns) if turn.role == "user"]
+    return [index for index in spoken[-len(read) :] if any(turns[index].text in text for text in read)] if read else []
+
+
+def _joined_words(texts: Sequence[str]) -> tuple[str, list[Word]]:
+    """The texts in lines, and their words with spans there."""
+    found, offset = [], 0
+    for text in texts:
+        found += [Word(word.text, word.start + offset, word.end + offset) for word in words(text)]
+        offset += len(text) + 1
+    return "\n".join(texts), found
+
+
+def _kept_texts(texts: Sequence[str], kept: np.ndarray) -> list[str]:
+    """Each text with the words that are kept, bool (num_words,), the words of all texts in order."""
+    shortened, position = [], 0
+    for text in texts:
+        own = words(text)
+        shortened.append(keep_words(text, own, kept[position : position + len(own)]))
+        position += len(own)
+    return shortened
+
+
+def _word_scores(
+    found: Sequence[Word], through: Sequence[Effects], written: Sequence[Effects]
+) -> tuple[WordScore, ...]:
+    """The scores of words over some sentences, from the effects by sentence of both parts."""
+    by_found, by_written = (np.sum([one.effects for one in part], axis=0) for part in (through, written))
+    errors = np.sqrt(np.sum([np.square(one.errors) for one in (*through, *written)], axis=0))
+    return tuple(
+        WordScore(word, round(float(f + w), 3), round(float(e), 3), round(float(f), 3), round(float(w), 3))
+        for word, f, w, e in zip(found, by_found, by_written, errors, strict=True)
+    )
+
+
+def _word_pairs(found: Sequence[Word], pairs: np.ndarray, count: int = 3) -> tuple[WordPair, ...]:
+    """The strongest interactions, `pairs` being nats (num_words, num_words)."""
+    ranked = sorted(combinations(range(len(found)), 2), key=lambda at: -abs(pairs[at]))[:count]
+    return tuple(
+        WordPair(found[i], found[j], round(float(pairs[i, j]), 3)) for i, j in ranked if abs(pairs[i, j]) >= _MIN_PAIR
+    )
+
+
+def _citations(shelf: Sequence[Candidate], rows: np.ndarray, values: np.ndarray) -> tuple[tuple[Citation, ...], ...]:
+    """For each sentence the candidates it leans on. `rows` is every choice of candidates, bool (num_rows, num_candidates); `values` nats
+    (num_rows, num_sentences)."""
+    cited = []
+    for sentence in range(values.shape[1]):
+        effects = fit_words(rows, values[:, sentence]).effects if len(rows) else ()
+        citations = [
+            Citation(candidate.item, round(float(effect), 3))
+            for candidate, effect in zip(shelf, effects)
+            if effect >= _CITED
+        ]
+        cited.append(tuple(sorted(citations, key=lambda one: -one.score)))
+    return tuple(cited)

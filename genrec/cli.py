@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from genrec.errors import GenrecError, InputError
-from genrec.schema import Conversation, Language, Reply, Sampling, Turn
+from genrec.schema import Attribution, Conversation, Language, Reply, Sampling, Turn, WordScore
 from genrec.settings import Settings, from_env
 from genrec.text import plain
 
@@ -108,7 +108,7 @@ def _add_development(commands: Any, arguments: Sequence[str]) -> None:
     """evaluate, bench and train: their modules are imported only when they are called."""
     for name, text, topics in (
         ("evaluate", "measure quality", ("writer", "samples", "recommender")),
-        ("bench", "measure speed", ("speed", "start")),
+        ("bench", "measure speed and explanations", ("speed", "start", "attribution")),
         ("train", "train a bundled model", ("writer", "encoder", "toxicity", "ranker")),
     ):
         command = commands.add_parser(name, help=text)
@@ -334,37 +334,77 @@ def _explain(args: argparse.Namespace) -> int:
     attribution = assistant.explain(start, args.message, reply, num_rows=args.rows, tone=args.tone)
     if args.json:
         row = reply_json(reply, id=None)
-        row["attribution"] = {
-            "fit": attribution.fit,
-            "rows": attribution.num_rows,
-            "seconds": round(attribution.seconds, 3),
-            "words": [_word_json(score) for score in attribution.whole],
-            "sentences": [
-                {"text": plain(sentence.text).strip(), "fit": fit, "words": [_word_json(score) for score in scores]}
-                for sentence, fit, scores in zip(
-                    reply.sentences, attribution.fit_by_sentence, attribution.by_sentence, strict=True
-                )
-            ],
-        }
+        row["attribution"] = _attribution_json(attribution, reply)
         print(json.dumps(row, ensure_ascii=False))
         return 0
     print(plain(reply.text))
-    print(
-        f"\nThe words that most changed how likely this answer was (nats; fit on held-out rows {attribution.fit:.2f}, {attribution.num_rows} rows, {attribution.seconds:.1f} s):"
-    )
-    for score in sorted(attribution.whole, key=lambda score: -abs(score.score)):
-        if score.score:
-            print(f"  {score.score:+7.2f} ± {score.error:.2f}  {score.word.text}")
+    _print_attribution(attribution, reply)
     return 0
 
 
-def _word_json(score: Any) -> dict[str, Any]:
+def _print_attribution(attribution: Attribution, reply: Reply) -> None:
+    print(
+        f"\nThe words that most changed how likely this answer was (nats; fit on held-out rows {attribution.fit:.2f}, "
+        f"{attribution.num_rows} rows, {attribution.seconds:.1f} s):"
+    )
+    print("    whole            found  written   (through what was found, through how it was written)")
+    for score in sorted(attribution.whole, key=lambda score: -abs(score.score)):
+        if score.score:
+            sure = " " if score.is_certain else "?"
+            print(
+                f"  {score.score:+7.2f} ± {score.error:5.2f} {sure} {score.found:+7.2f} {score.written:+7.2f}  {score.word.text}"
+            )
+    for pair in attribution.pairs:
+        how = "only together" if pair.score > 0 else "either one"
+        print(f"  {pair.score:+7.2f}  {how}: {pair.first.text}, {pair.second.text}")
+    if attribution.checks:
+        print("Left out and scored anew (nats less likely; what the fit had guessed):")
+        for check in attribution.checks:
+            print(f"  {check.exact:7.2f} ({check.guessed:.2f})  {' '.join(word.text for word in check.without)}")
+    for sentence, citations in zip(reply.sentences, attribution.citations):
+        if citations:
+            names = ", ".join(f"{one.item.title_in(reply.language)} {one.score:+.1f}" for one in citations)
+            print(f"  [{names}]  {plain(sentence.text).strip()}")
+
+
+def _attribution_json(attribution: Attribution, reply: Reply) -> dict[str, Any]:
+    """An attribution as other programs read it; spans are those of `message`."""
+    sentences = zip(
+        reply.sentences, attribution.fit_by_sentence, attribution.by_sentence, attribution.citations, strict=True
+    )
+    return {
+        "message": attribution.message,
+        "fit": attribution.fit,
+        "rows": attribution.num_rows,
+        "seconds": round(attribution.seconds, 3),
+        "words": [_word_json(score) for score in attribution.whole],
+        "pairs": [{"words": [pair.first.text, pair.second.text], "nats": pair.score} for pair in attribution.pairs],
+        "checks": [
+            {"without": [word.text for word in check.without], "exact": check.exact, "guessed": check.guessed}
+            for check in attribution.checks
+        ],
+        "sentences": [
+            {
+                "text": plain(sentence.text).strip(),
+                "fit": fit,
+                "words": [_word_json(score) for score in scores],
+                "citations": [{"id": one.item.id, "nats": one.score} for one in citations],
+            }
+            for sentence, fit, scores, citations in sentences
+        ],
+    }
+
+
+def _word_json(score: WordScore) -> dict[str, Any]:
     return {
         "word": score.word.text,
         "start": score.word.start,
         "end": score.word.end,
         "nats": score.score,
         "error": score.error,
+        "found": score.found,
+        "written": score.written,
+        "certain": score.is_certain,
     }
 
 

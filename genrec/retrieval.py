@@ -16,7 +16,7 @@ import re
 import threading
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -180,13 +180,17 @@ class Retriever:
         repeat = 2 * surprise * _REPEAT
         for row in self._diverse(np.where(allowed, score, -np.inf), answered[:num_new], count, repeat):
             shown = {name: round(float(values[row]), 4) for name, values in parts.items()}
-            fits = tuple(dict.fromkeys(wish.text for wish, fit in zip(wishes, answered[:, row], strict=True) if fit))[
-                :2
-            ]
+            fits = _fits(wishes, answered[:, row])
             candidates.append(Candidate(self._items[row], round(float(score[row]), 4), shown, fits))
         known = [wish.text for wish in wishes[:num_new] if wish.tags]
         is_unanswered = bool(known and candidates) and not any(candidate.fits for candidate in candidates)
         return Ranking(tuple(candidates), relaxed, known[-1] if is_unanswered else "")
+
+    def with_fits(self, candidates: Sequence[Candidate], profile: Profile, *, turn: int = 0) -> tuple[Candidate, ...]:
+        """The same candidates with the words of another profile that they answer, as `rank` would tell them."""
+        wishes = sorted(profile.likes, key=lambda interest: interest.turn != turn)
+        answered = self._answered(wishes)
+        return tuple(replace(one, fits=_fits(wishes, answered[:, self._row[one.item.id]])) for one in candidates)
 
     def features(self, profile: Profile, message: str, *, turn: int = 0, previous: str = "") -> dict[str, np.ndarray]:
         """What the score is made of, each float32 (num_items,) and higher is better; a feature of which nothing is known is 0."""
@@ -325,6 +329,11 @@ class Retriever:
             else:
                 rows.append(self._vectors @ vector >= _FITS_MEANING)
         return np.array(rows, bool).reshape(len(wishes), len(self._items))
+
+
+def _fits(wishes: Sequence[Interest], answered: np.ndarray) -> tuple[str, ...]:
+    """The first two wishes that an item answers; `answered` is bool (num_wishes,)."""
+    return tuple(dict.fromkeys(wish.text for wish, fit in zip(wishes, answered, strict=True) if fit))[:2]
 
 
 def scaled(name: str, values: np.ndarray, allowed: np.ndarray) -> np.ndarray:

@@ -205,16 +205,53 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class WordScore:
-    """How much a word changed how likely a text was: nats, positive means "made it likelier", with its standard error."""
+    """How much a word changed how likely a text was: nats, positive means "made it likelier", with its standard error.
+
+    `score` is the sum of what went through what was found (`found`) and through how it was written (`written`).
+    """
 
     word: Word
     score: float
     error: float = 0.0
+    found: float = 0.0
+    written: float = 0.0
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether the 95 % interval leaves out 0."""
+        return abs(self.score) > 1.96 * self.error
+
+
+@dataclass(frozen=True, slots=True)
+class WordPair:
+    """What two words change together beyond what each does alone, in nats: positive means "only together", negative "either one"."""
+
+    first: Word
+    second: Word
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One choice of words that was scored after the fit: how much less likely the reply is without `without`, in nats."""
+
+    without: tuple[Word, ...]
+    guessed: float  # by the fit, which did not see this row
+    exact: float
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A candidate whose facts a sentence leans on, and by how many nats the sentence is less likely without them."""
+
+    item: Item
+    score: float
 
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """Word scores for each sentence of a reply and for the whole.
+    """Word scores for each sentence of a reply and for the whole. `message` is what the visitor said, turn by turn as far as the model
+    still reads it, one to a line.
 
     `fit` is the cross-validated share of the variance in log-probability that the scores explain (1 is perfect, 0 or
     less is no better than the mean); one for each sentence. `by_sentence[i]` is empty for a sentence that does not depend
@@ -229,3 +266,6 @@ class Attribution:
     fit_by_sentence: tuple[float, ...]
     num_rows: int
     seconds: float
+    pairs: tuple[WordPair, ...] = ()  # of the whole reply, the strongest first
+    checks: tuple[Check, ...] = ()
+    citations: tuple[tuple[Citation, ...], ...] = ()  # by sentence, the strongest first

@@ -381,16 +381,23 @@ def test_explain_json_adds_the_attribution_and_finds_the_word_that_mattered(run,
     row = json.loads(out)
     assert status == 0 and set(row) >= FIELDS
     told = row["attribution"]
-    assert set(told) == {"fit", "rows", "seconds", "words", "sentences"} and told["fit"] <= 1 and told["rows"] == 8
+    assert (
+        set(told) == {"message", "fit", "rows", "seconds", "words", "pairs", "checks", "sentences"}
+        and told["fit"] <= 1
+        and told["rows"] == 8
+    )
     assert [message[word["start"] : word["end"]] for word in told["words"]] == [word["word"] for word in told["words"]]
-    assert all(set(word) == {"word", "start", "end", "nats", "error"} and word["error"] >= 0 for word in told["words"])
+    assert all(
+        set(word) == {"word", "start", "end", "nats", "error", "found", "written", "certain"} and word["error"] >= 0
+        for word in told["words"]
+    )
     assert [sentence["text"] for sentence in told["sentences"]] == row["sentences"] == ["这张唱片很安静。"]
     assert max(told["words"], key=lambda word: word["nats"])["word"] == "jazz" and told["fit"] > 0.5
 
 
 def test_explain_prints_reply_and_modest_claim(run):
     status, out, _ = run("explain", "slow jazz", "--rows", "4", *SHORT)
-    assert status == 0 and "words that most changed how likely this answer was" in out
+    assert status == 0 and "words that most changed how likely this answer was" in out and "found  written" in out
 
 
 @pytest.mark.parametrize(
