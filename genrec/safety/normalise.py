@@ -22,25 +22,28 @@ _INVISIBLE = re.compile(
 )
 _COMBINING = "\u0300-\u036f\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff"
 _COMBINING_MARKS = re.compile(f"[{_COMBINING}]+")
-_CLUSTER = re.compile(f"[^\\x00-\\x7f{_COMBINING}][{_COMBINING}\u1160-\u11ff]*|[\\x00-\\x7f][{_COMBINING}]+", re.DOTALL)
+_CLUSTER = re.compile(  # what NFKC may change: no plain ASCII, no Chinese character without marks
+    f"[^\\x00-\\x7f\u4e00-\u9fff{_COMBINING}][{_COMBINING}\u1160-\u11ff]*|[\\x00-\\x7f\u4e00-\u9fff][{_COMBINING}]+"
+)
 _TRADEMARKS = str.maketrans("", "", "™®©℠")  # NFKC would glue "TM" onto the word before it
 
 # Look-alikes of Latin letters, from Unicode's confusables.txt (https://www.unicode.org/reports/tr39/, version 15): single letters that NFKC
 # does not already turn into Latin. The library with that table (confusable-homoglyphs, last release in 2024) brings 1 MB, of which these are what is needed.
 _LOOK_ALIKES = str.maketrans(
-    "аеорсухіјѕһԁԛԝӏкмтвнгпиѵьзЗАЕОРСУХІЈЅНВКМТԌԚԜӀЬαοερκνιτυωγσϲϳηβΑΒΕΖΗΙΚΜΝΟΡΤΥΧϹ"
-    "ƄƍƖƦƽǀͿϜϺѡѴҮүҽՍՏՕագզհոռսցքօყჿᎠᎡᎢᎥᎩᎪᎫᎬᎳᎷᎻᎽᏀᏂᏃᏏᏒᏔᏕᏙᏚᏞᏟᏢᏦᏧᏳᏴᐯᑌᑭᑯᑲᒍᒪᕁᕼᕽᖇᖯᖴᗅᗞᗪᗰᗷ᙭᙮"
-    "ⲅⲎⲒⲔⲘⲚⲞⲟⲢⲣⲤⲥⲦⲨⲬⳐⴸⴹⵏⵔⵕⵝꓐꓑꓒꓓꓔꓖꓗꓙꓚꓜꓝꓟꓠꓡꓢꓣꓦꓧꓪꓫꓬꓮꓰꓲꓳꓴ𐐄𐐕𐐛𐐠𐐬𐐽𐑈𐒴𐓂𐓎𐓪𐓶",
-    "aeopcyxijshdqwlkmtbhrnuvb33AEOPCYXIJSHBKMTGQWIbaoepkvituwyscjnbABEZHIKMNOPTYXC"
-    "bglrsljfmwvyyestowgqhnnugfoyodrtiyajewmhyghzbrwsvslcpkdgbvupdbjlxhxrbfaddmbxx"
-    "rhlkmnooppcctyxlveloqxbpddtgkjczfmnlsrvhwxyaelouoclsocsrouou",
+    "аеорсухіјѕһԁԛԝӏкмтвнгпиѵьзЗАЕОРСУХІЈЅНВКМТԌԚԜӀЬαοερκνιτυωγσϲϳηβΑΒΕΖΗΙΚΜΝΟΡΤΥΧϹςⲒⅬᎪᗅꓮƄᏏᑲᖯᏴᗷꓐⲥꮯ𐐽ⲤᏟꓚ𐐕ᏧᑯꓒᎠᗞᗪꓓҽⴹᎬꓰք"
+    "𝈓ϜᖴꓝƍցᏀᏳꓖհᏂⲎᎻᕼꓧꙇꭵᎥͿᎫᒍꓙⲔᏦꓗƖǀⵏꓲ𝈪ⳐᏞᒪꓡ𐐛ϺⲘᎷᗰꓟոռⲚꓠⲟჿօ𐓪𐐬ⲞՕⵔ𐓂ꓳ𐐄ⲣⲢᏢᑭꓑգզⵕᴦⲅꮁ𝈖ƦᎡᏒ𐒴ᖇꓣꮪ𐑈ՏᏕᏚꓢ𐐠ⲦᎢꓔս𐓶Ս𐓎ᑌꓴꮩ𝈍ѴⴸᏙᐯꓦѡաꮃᎳᏔꓪ᙮ᕁᕽ᙭Ⲭⵝꓫү"
+    "ყⲨҮᎩᎽꓬꮓ𐋵Ꮓꓜ",
+    "aeopcyxijshdqwlkmtbhrnuvb33AEOPCYXIJSHBKMTGQWIbaoepkvituwyscjnbABEZHIKMNOPTYXCcilaaabbbbbbbcccccccdddddddeeeef"
+    "ffffggggghhhhhhiiijjjjkkkllllllllllmmmmmnnnnooooooooooopppppqqqrrrrrrrrrrssssssstttuuuuuuvvvvvvvwwwwwwxxxxxxxy"
+    "yyyyyyzzzz",
 )
 # Letters that nobody writes by accident: small capitals, phonetic letters, the negative squared and circled capitals.
 _STYLED = str.maketrans(
-    "ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢɑɡɣɩɯʋᴑᴦᶃᶌẝỿꞘꞙꞟꬲꬵꬽꭇꭈꭎꭒꭚꭵꮁꮃꮓꮩꮪꮯ"
+    "ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢɑɡ"
+    "ꞴꬲꬵꞙẝꞘᶃıɩꞲᴑꬽꭇꭈƽꞟꭎꭒʋɯꞳɣᶌỿꭚ"
     + "".join(chr(0x1F150 + i) for i in range(26))
     + "".join(chr(0x1F170 + i) for i in range(26)),
-    "abcdefghijklmnoprstuvwyzagyiwuorgyfyffueforruuyirwzvsc" + "abcdefghijklmnopqrstuvwxyz" * 2,
+    "abcdefghijklmnoprstuvwyzagbeffffgiijoorrsuuuuwxyyyy" + "abcdefghijklmnopqrstuvwxyz" * 2,
 )
 _FOREIGN_LETTER = re.compile("[" + "".join(map(chr, _LOOK_ALIKES)) + "\u0370-\u03ff\u0400-\u052f]")
 _LATIN_LETTER = re.compile("[A-Za-z]")
@@ -60,10 +63,12 @@ _LEET_CHAR = re.compile(r"[0-9@$€!]")
 # Every pattern below has a bounded length, so that a hostile text takes linear time.
 # Clean tokens made of letters and digits: decades, ordinals, times, sizes and prices (90s, 3rd, 7pm, 4k, 5min, 20usd),
 # season and episode (s01e05), names of things (mp3, ps5, h1n1, r2d2, se7en) and currency before a sign (us$).
-_CLEAN = re.compile(
+_AMOUNT = re.compile(
     r"\d+(?:s|st|nd|rd|th|[ap]m|[kdpgmbxhlvwtc]|mm|cm|km|kg|gb|mb|tb|fps|hz|hrs?|hours?|mins?|minutes?|secs?|days?|weeks?"
     r"|months?|years?|yrs?|yo|miles?|stars?|pages?|parts?|way|some|ever|door|star|player|usd|eur|gbp|cny|rmb|yuan)"
-    r"|s\d+e\d+|[a-z]+\d+s?|[a-z]\d[a-z]\d?|se7en|(?:us|ca|au|hk|nz|s|a)\$|\d+[a-z]?\d+"
+)
+_CLEAN = re.compile(
+    _AMOUNT.pattern + r"|s\d+e\d+|[a-z]+\d+s?|[a-z]\d[a-z]\d?|se7en|(?:us|ca|au|hk|nz|s|a)\$|\d+[a-z]?\d+"
 )
 _BANG_INSIDE = re.compile(r"[bcdfghjklmnpqrstvwxz]+![a-z]")  # "sh!t", "b!tch", but not "oh!so" or "great!yes"
 
@@ -86,6 +91,7 @@ _HIDDEN = (
 _HIDDEN_SET = frozenset(_HIDDEN)
 _CENSORED_TOKEN = re.compile(r"(?<![\w*#%])[a-z](?=[a-z]*[^\w\s'’])(?:[a-z]|[^\w\s'’,;:()\[\]\"/]){1,15}(?![\w*#%])")
 _WILDCARD = re.compile(r"[^\w\s]")
+_SIGNS_BEHIND = re.compile(r"[^\w*#%]+$")
 _SUFFIX = re.compile(r"(?:ing|in|ers?|ed|s|y|ty|face|head)$")
 
 _REPEATED = re.compile(r"([^\W\d_])\1{2,}")
@@ -135,7 +141,9 @@ def _normalised(text: str) -> _Draft:
     draft.sub(_SPACED_CHINESE, lambda match: "")
     draft.sub(_CENSORED_TOKEN, _uncensor)
     if _LEET_CHAR.search(draft.text):
-        draft.sub(_LEET_TOKEN, _unleet)
+        is_leet = draft.sub(_LEET_TOKEN, _unleet) > 0
+        if is_leet:  # a text that is written so on purpose: what alone could be a name or an amount is read too
+            draft.sub(_LEET_TOKEN, _unleet_all)
     draft.sub(_WORD_WITH_REPEAT, _shorten)
     draft.sub(_REPEATED_OTHER, lambda match: match.group()[:3])
     draft.sub(_SPACES, lambda match: " " if match.start() > 0 and match.end() < len(match.string) else "")
@@ -149,8 +157,8 @@ class _Draft:
         self.text = text
         self.spans: list[tuple[int, int]] | None = None  # None: nothing has moved yet
 
-    def sub(self, pattern: re.Pattern[str], replace: Callable[[re.Match[str]], str]) -> None:
-        """Replaces what the pattern matches. A replacement of the same length stands character for character; any other is made of the
+    def sub(self, pattern: re.Pattern[str], replace: Callable[[re.Match[str]], str]) -> int:
+        """Replaces what the pattern matches and says how many changed. A replacement of the same length stands character for character; any other is made of the
         whole match."""
         changes = [
             (match.start(), match.end(), new)
@@ -158,7 +166,7 @@ class _Draft:
             if (new := replace(match)) != match.group()
         ]
         if not changes:
-            return
+            return 0
         spans = self.spans or [(index, index + 1) for index in range(len(self.text))]
         pieces: list[str] = []
         moved: list[tuple[int, int]] = []
@@ -171,6 +179,7 @@ class _Draft:
             position = end
         pieces.append(self.text[position:])
         self.text, self.spans = "".join(pieces), moved + spans[position:]
+        return len(changes)
 
 
 def _undisguise(draft: _Draft) -> None:
@@ -215,7 +224,11 @@ def _unleet(match: re.Match[str]) -> str:
     token = match.group()
     body = token.rstrip("!")  # an exclamation mark at the end is one
     end = token[len(body) :]
-    if body.isalpha() or _CLEAN.fullmatch(body):
+    if body.isalpha():
+        return token
+    if len(body) > 3 and (latin := body.translate(_LEET)) in _HIDDEN_SET:
+        return latin + end
+    if _CLEAN.fullmatch(body):
         return token
     if "!" in body and not _BANG_INSIDE.match(body):
         return token
@@ -231,12 +244,21 @@ def _unleet(match: re.Match[str]) -> str:
     return body.replace("11", "ll").translate(_LEET) + end
 
 
+def _unleet_all(match: re.Match[str]) -> str:
+    """Any token of letters and the signs that stand for them in letters, amounts with a unit aside."""
+    token = match.group()
+    body = token.rstrip("!")
+    if body.isalpha() or len(body) < 3 or _AMOUNT.fullmatch(body):
+        return token
+    return body.translate(_LEET) + token[len(body) :]
+
+
 def _uncensor(match: re.Match[str]) -> str:
     """The hidden word that a token with signs in it stands for, or the token when none fits: "f**k", "sh*t", "id.iot"."""
     token = match.group()
-    body = token.rstrip('!?.…"”)')
+    body = _SIGNS_BEHIND.sub("", token)
     end = token[len(body) :]
-    if not body or not (signs := len(_WILDCARD.findall(body))):
+    if not (signs := len(_WILDCARD.findall(body))):
         return token
     known = len(body) - signs
     stars = sum(sign in "*#%" for sign in body)
@@ -247,16 +269,19 @@ def _uncensor(match: re.Match[str]) -> str:
     if (word := _fitting(body)) is not None:
         return word + end
     suffix = _SUFFIX.search(body)
-    if suffix and (stem := _fitting(body[: suffix.start()])) is not None:
+    if suffix and known - len(suffix.group()) > 1 and (stem := _fitting(body[: suffix.start()])) is not None:
         return stem + suffix.group() + end
     return token
 
 
 def _fitting(body: str) -> str | None:
-    """The first listed word that fits when a sign stands for one letter each, else for none or several."""
-    for sign in ("[a-z]", "[a-z]{0,2}"):
+    """The first listed word that fits: a star stands for a letter first of all, any other sign for none ("dick-head")."""
+    first, *_, last = _WILDCARD.split(body)
+    likely = [word for word in _HIDDEN if word.startswith(first) and word.endswith(last)]
+    signs = ("[a-z]", "", "[a-z]{0,2}") if "*" in body else ("", "[a-z]", "[a-z]{0,2}")
+    for sign in signs if likely else ():
         pattern = re.compile(_WILDCARD.sub(sign, body))
-        for word in _HIDDEN:
+        for word in likely:
             if pattern.fullmatch(word):
                 return word
     return None
