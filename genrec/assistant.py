@@ -26,7 +26,8 @@ from genrec.interests import Understanding, asked_number, named_items, understan
 from genrec.language import detect_language
 from genrec.prompt import MAX_MESSAGE, NUM_CANDIDATES, build_messages
 from genrec.retrieval import Ranking, Retriever
-from genrec.safety.screen import clean_message, clean_prose, mask_personal, screen
+from genrec.safety.personal import mask_personal
+from genrec.safety.screen import clean_message, clean_prose, own_words, screen
 from genrec.safety.toxicity import ToxicityScorer, verdict
 from genrec.schema import (
     Attribution,
@@ -71,10 +72,6 @@ _TEXTS: dict[str, dict[Language, str]] = {
         "zh": "没有完全符合“{}”的，请直说并给出最接近的",
     },
     "withheld": {"en": "[a sentence was withheld: {}]", "zh": "[有一句话未显示：{}]"},
-    "masked": {
-        "en": "Personal data ({}) was taken out of your message before it was used.",
-        "zh": "你的消息里的个人信息（{}）已先行隐去。",
-    },
     "lost": {
         "en": "The model stopped in the middle of its reply. What it had written is kept; please try again.",
         "zh": "模型在回答途中停了下来，已写的内容保留着，请再试一次。",
@@ -147,7 +144,7 @@ class Assistant:
         notices = [_TEXTS[name][answer] for name in notices]
         if not detected.is_supported:
             notices.append(_TEXTS["language"][answer])
-        screened = screen(message, self._toxicity.score([message])[0], answer)
+        screened = screen(message, self._toxicity.score([own_words(message)])[0], answer)
         sampling = replace(sampling, seed=secrets.randbits(31) if sampling.seed is None else sampling.seed)
         state = Reply(language=answer, conversation=conversation, sampling=sampling, model=self.engine.describe().model)
         if screened.refused:
@@ -157,8 +154,7 @@ class Assistant:
             )
             return
         message = screened.message
-        if screened.masked:
-            notices.append(_TEXTS["masked"][answer].format(", ".join(screened.masked)))
+        notices += [screened.notice] if screened.notice else []
         conversation = self._with_feedback(conversation)
         prepared = self._prepare(conversation, message, answer, tone, sampling)
         if prepared.ranking.relaxed:

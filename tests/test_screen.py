@@ -2,7 +2,8 @@
 
 import pytest
 
-from genrec.safety.screen import clean_message, clean_prose, mask_personal, screen
+from genrec.safety.personal import mask_personal
+from genrec.safety.screen import clean_message, clean_prose, screen
 
 
 @pytest.mark.parametrize(
