@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 
@@ -21,11 +22,12 @@ from genrec.attribution import draw_rows, fit_words, keep_words
 from genrec.catalogue import Catalogue
 from genrec.engines import Engine, Message, weakest_stretch
 from genrec.errors import EngineError, InputError, StoreError
-from genrec.grounding import Grounded, copied_spans, ground
+from genrec.grounding import copied_spans, ground
 from genrec.interests import Understanding, asked_number, named_items, understand
 from genrec.language import detect_language
-from genrec.prompt import MAX_MESSAGE, NUM_CANDIDATES, build_messages
+from genrec.prompt import INSTRUCTIONS, MAX_MESSAGE, NUM_CANDIDATES, build_messages
 from genrec.retrieval import Ranking, Retriever
+from genrec.safety.injection import harmless, recites
 from genrec.safety.personal import mask_personal
 from genrec.safety.screen import clean_message, clean_prose, own_words, screen
 from genrec.safety.toxicity import ToxicityScorer, verdict
@@ -51,6 +53,12 @@ NUM_PICKS = 2  # titles a reply names unless the visitor asks for a number; a br
 MAX_REWRITES = 2  # of a reply in which a hurtful sentence had to be withheld, each from that sentence
 MAX_REPAIRS = 6  # the same where it was false, garbled or in another language
 _HURTFUL = ("insult", "threat", "identity_attack", "obscene")
+_HARM_NAMES: dict[str, dict[Language, str]] = {
+    "insult": {"en": "an insult", "zh": "侮辱"},
+    "threat": {"en": "a threat", "zh": "威胁"},
+    "identity_attack": {"en": "words against a group of people", "zh": "针对群体的言辞"},
+    "obscene": {"en": "coarse words", "zh": "粗口"},
+}
 _ABOUT_SHOWN = ("about", "why", "maker", "compare")  # requests that speak of items already on the table
 _ABOUT_ONE = ("about", "why", "maker")  # of these, a message that names one item wants to hear of no other
 _NO_ITEMS = ("greeting", "thanks")
@@ -71,7 +79,14 @@ _TEXTS: dict[str, dict[Language, str]] = {
         "en": "nothing fits “{}” exactly; say so and offer the nearest",
         "zh": "没有完全符合“{}”的，请直说并给出最接近的",
     },
-    "withheld": {"en": "[a sentence was withheld: {}]", "zh": "[有一句话未显示：{}]"},
+    "withheld": {
+        "en": "[a sentence was withheld: {}; ask again, and it will be worded anew]",
+        "zh": "[有一句话未显示：{}；再问一次，会换个说法]",
+    },
+    "taken back": {
+        "en": "This reply was taken back: read as a whole it could hurt ({}). Please ask again, and it will be worded anew.",
+        "zh": "这条回答已撤回：整体读来可能伤人（{}）。请再问一次，会换个说法。",
+    },
     "lost": {
         "en": "The model stopped in the middle of its reply. What it had written is kept; please try again.",
         "zh": "模型在回答途中停了下来，已写的内容保留着，请再试一次。",
@@ -176,6 +191,8 @@ class Assistant:
         for turn in turns:
             text = mask_personal(clean_message(turn.text)[:MAX_MESSAGE])[0]
             if turn.role == "user":
+                if screen(text, self._toxicity.score([own_words(text)])[0], "en").refused:
+                    continue  # as if it had been said here
                 shown = self._items(conversation.turns[-1].item_ids) if conversation.turns else []
                 profile = understand(
                     text,
@@ -229,7 +246,8 @@ class Assistant:
             candidates = (*table, *(one for one in candidates if one.item not in [each.item for each in table]))
         candidates = tuple(replace(one, telling=_telling(one.item, sampling.seed)) for one in candidates)
         is_of_one = understanding.intent in _ABOUT_ONE and len(understanding.named) == 1
-        shelf = () if understanding.intent in _NO_ITEMS else candidates[: 1 if is_of_one else NUM_CANDIDATES]
+        safe = (replace(one, item=item) for one in candidates if (item := harmless(one.item)))
+        shelf = () if understanding.intent in _NO_ITEMS else tuple(islice(safe, 1 if is_of_one else NUM_CANDIDATES))
         is_choice = understanding.intent not in (*_ABOUT_SHOWN, *_NO_ITEMS)
         wanted = asked_number(message) or (1 if tone == "brief" else NUM_PICKS)
         num_picks = min(wanted, len(shelf)) if is_choice else 0
@@ -288,7 +306,21 @@ class Assistant:
                 break
         if not state.text.strip():
             state = replace(state, notice=_joined(state.notice, _TEXTS["silent"][state.language]))
-        yield replace(state, text=state.text.rstrip(), status="done")
+        yield self._looked_over(replace(state, text=state.text.rstrip(), status="done"))
+
+    def _looked_over(self, state: Reply) -> Reply:
+        """The finished reply; without its text where the whole of it hurts although no sentence and no two of them did."""
+        if len(state.sentences) < 3:
+            return state
+        scores = self._toxicity.score([_without_titles(state.text, state.mentions)])[0]
+        if verdict(scores) != "block":
+            return state
+        category = max(_HURTFUL, key=lambda label: scores[label])
+        notice = _TEXTS["taken back"][state.language].format(_HARM_NAMES[category][state.language])
+        withheld = (*state.withheld, Withheld(category, round(scores["toxicity"], 4)))
+        return replace(
+            state, text="", sentences=(), mentions=(), withheld=withheld, notice=_joined(state.notice, notice)
+        )
 
     def _gate(self, state: Reply, raw: str, prepared: _Prepared, message: str) -> Reply:
         """The state with one more sentence in it, or with one more withheld."""
@@ -334,10 +366,17 @@ class Assistant:
         )
         if grounded.is_false:
             return replace(state, withheld=(*state.withheld, Withheld("fact", 1.0)))
-        scores = self._toxicity.score([_without_titles(grounded)])[0]
-        if verdict(scores) != "ok":
-            category = max(_HURTFUL, key=lambda label: scores[label])
-            return replace(state, withheld=(*state.withheld, Withheld(category, round(scores["toxicity"], 4))))
+        if any(recites(text, told) for told in INSTRUCTIONS.values()):
+            return replace(state, withheld=(*state.withheld, Withheld("instructions", 1.0)))
+        own = _without_titles(grounded.text, grounded.mentions)
+        pair = (
+            [own] if not state.sentences else [own, f"{_last_said(state)} {own}"]
+        )  # some things hurt in two sentences
+        scores, *both = self._toxicity.score(pair)
+        hurtful = next((one for one in (scores, *both) if verdict(one) != "ok"), None)
+        if hurtful:
+            category = max(_HURTFUL, key=lambda label: hurtful[label])
+            return replace(state, withheld=(*state.withheld, Withheld(category, round(hurtful["toxicity"], 4))))
         if self._is_garbled(state, grounded.text, prepared):
             return replace(state, withheld=(*state.withheld, Withheld("broken", 1.0)))
         offset = len(state.text)
@@ -520,13 +559,20 @@ def _counted(pieces: Iterator[str], counter: list[int]) -> Iterator[str]:
         yield piece
 
 
-def _without_titles(grounded: Grounded) -> str:
-    """The sentence with catalogue titles taken out, for the filter: "3 Idiots" and "The Killing" insult nobody."""
-    text = grounded.text
-    for mention in reversed(grounded.mentions):
+def _without_titles(text: str, mentions: Sequence[Mention], offset: int = 0) -> str:
+    """The text with catalogue titles taken out, for the filter: "3 Idiots" and "The Killing" insult nobody. The mentions' spans begin at
+    `offset`."""
+    for mention in reversed(mentions):
         if mention.is_matched:
-            text = text[: mention.start] + "it" + text[mention.end :]
+            text = text[: mention.start - offset] + "it" + text[mention.end - offset :]
     return plain(text)
+
+
+def _last_said(state: Reply) -> str:
+    """The last sentence that is shown, without titles."""
+    last = state.sentences[-1]
+    inside = [mention for mention in state.mentions if last.start <= mention.start and mention.end <= last.end]
+    return _without_titles(last.text, inside, last.start)
 
 
 def _is_drifting(text: str, language: Language) -> bool:
@@ -537,7 +583,7 @@ def _is_drifting(text: str, language: Language) -> bool:
 
 def _with_placeholder(state: Reply) -> Reply:
     """The state with a visible line where a sentence was withheld for good."""
-    line = _TEXTS["withheld"][state.language].format(state.withheld[-1].category.replace("_", " ")) + " "
+    line = _TEXTS["withheld"][state.language].format(_HARM_NAMES[state.withheld[-1].category][state.language]) + " "
     sentence = Sentence(line, len(state.text), len(state.text) + len(line))
     return replace(state, text=state.text + line, sentences=(*state.sentences, sentence))
 

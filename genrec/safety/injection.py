@@ -10,8 +10,11 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from dataclasses import replace
+from functools import lru_cache
 
 from genrec.safety.normalise import aligned
+from genrec.schema import Item
 from genrec.text import has_cjk, sentences, words
 
 # What chat templates and their imitators mark roles and turns with.
@@ -29,11 +32,11 @@ _SHOW = r"(?:reveal|print|repeat|show|display|output|tell|give|share|leak|expose
 _ATTACK = re.compile(
     rf"\b(?:ignore|disregard|forget|override|bypass|discard|overrule|abandon|neglect|(?:do not|don'?t|stop|no longer) (?:follow|obey)(?:ing)?)\b[^.!?\n]{{0,30}}\b{_BEFORE}\b[^.!?\n]{{0,25}}\b{_ORDERS}\b"
     rf"|\b(?:ignore|disregard|forget)\b (?:\w+ ){{0,3}}(?:above|before|previous\w*|so far|i told you|you were told|you know)\b[^\n]{{0,40}}\b{_OUT}\b"
-    rf"|\b{_SHOW}\b[^.!?\n]{{0,40}}\b(?:system|hidden|initial|secret|internal|original|developer|confidential|full)\s+(?:prompt|text|message|instruction|rule|guideline|directive|configuration)s?\b"
+    rf"|\b{_SHOW}\b[^.!?\n]{{0,40}}\b(?:(?:system|hidden|initial|secret|internal|original|developer|confidential|full)\s+(?:prompt|instruction|rule|guideline|directive|configuration)s?|system (?:text|message))\b"
     rf"|\b{_SHOW}\b[^.!?\n]{{0,20}}\byour (?:\w+ )?(?:prompt|instructions|rules|guidelines|directives|configuration)\b"
     rf"|\b{_SHOW}\b (?:\w+ ){{0,4}}(?:above|before this|verbatim|word for word)\b(?! (?:average|all|and beyond))"
     r"|\b(?:developer|debug|admin|god|dan|jailbreak|sudo|maintenance|unrestricted)[ -]mode\b|\bjailbr(?:eak|oken)\b|\bdo anything now\b"
-    r"|\byou are (?:now|no longer|from now on)\b[^.!?\n]{0,30}\b(?:dan|unrestricted|free|unfiltered|uncensored|restrictions?|limits?|rules|recommender|genrec|pirate|hacker|evil|linux|terminal|chatgpt|gpt|assistant|ai)\b"
+    r"|\byou are (?:now|no longer|from now on)\b[^.!?\n]{0,30}\b(?:dan|unrestricted|free|unfiltered|uncensored|restrictions?|limits?|rules|genrec|pirate|hacker|evil|linux|terminal|chatgpt|gpt|assistant|ai)\b"
     r"|\b(?:act|behave|respond|pretend)\b[^.!?\n]{0,20}\b(?:unrestricted|unfiltered|uncensored|without (?:any )?(?:restrictions|rules|limits|filters)|no (?:restrictions|rules|limits)|linux terminal|python interpreter)\b"
     r"|\bnew (?:instructions?|system prompt|rules?|task)\s*[:：]|\bsystem (?:prompt|override|message|notice)\b"
     rf"|\b(?:instead|only|just|must|now|please|and|then|always|you will|you should|should|to)\b,? {_OUT} (?:only |just |exactly |back |with |me |the |a |this |following |single |one )*(?:[\"'“‘]|(?:word|phrase|string|sentence|text|token|message|password|secret)\b)"
@@ -81,6 +84,23 @@ def without_orders(text: str) -> str:
             kept.append(sentence)
         position = end
     return re.sub(r" {2,}", " ", "".join(kept)).strip()
+
+
+@lru_cache(maxsize=4096)
+def harmless(item: Item) -> Item | None:
+    """The item with no orders in its text: None where its title or maker is one, the same object where there is none at all."""
+    if any(is_attack(text) for text in (item.title, item.title_zh, item.creator, item.creator_zh) if text):
+        return None
+    told = {name: getattr(item, name) for name in ("pitch", "pitch_zh", "other_pitch", "other_pitch_zh")}
+    clean = {name: without_orders(text) for name, text in told.items() if text and is_attack(text)}
+    listed = {"tags": item.tags, "moods": item.moods}
+    cut = {
+        name: tuple(text for text in texts if not is_attack(text))
+        for name, texts in listed.items()
+        if any(map(is_attack, texts))
+    }
+    country = {"country": ""} if is_attack(item.country) else {}
+    return replace(item, **clean, **cut, **country) if clean or cut or country else item
 
 
 def recites(text: str, instructions: str) -> bool:

@@ -35,7 +35,7 @@ _WANT = r"(?:want|wanna|going|gonna|need|plan(?:ning)?|think(?:ing)?|thoughts?|f
 _FIRST_PERSON = re.compile(  # no art in it passes: "I want to die, recommend me a film" is a cry for help
     rf"\b{_WANT} (?:\w+ ){{0,3}}(?:kill|hurt|harm|cut|hang|drown|shoot)(?:ing)? myself\b(?! laughing| with laugh)"
     r"|\b(?:kill(?:ing)?|unalive|hang(?:ing)?) myself\b(?! laughing| with laugh)|\bkms\b"
-    r"|\bi(?:'m| am| just|'d)? (?:\w+ ){0,3}(?:want to|wanna|going to|gonna|ready to|wish i (?:could|would)) (?:die\b(?! laughing| of | hard| for | another)|be dead\b|not exist|never wake up)"
+    r"|\bi(?:'m| am| just|'d)? (?:\w+ ){0,3}(?:want to|wanna|going to|gonna|ready to|wish i (?:could|would)) (?:die\b(?! laughing| of | hard| for | another| in (?:a|the|every)\b)|be dead\b|not exist|never wake up)"
     r"|\bwish i (?:was|were) (?:dead|never born)\b"
     r"|\b(?:end|take|taking|ending) my (?:own )?life\b|\b(?:end|ending) it all\b"
     r"|\b(?:don'?t|do not|no longer) (?:want|wish) to (?:live\b(?! in| with| like| near| at| there| on| by| under| off)|be alive|exist\b(?! in)|be here any ?(?:more|longer)|wake up any ?more)"
@@ -44,7 +44,7 @@ _FIRST_PERSON = re.compile(  # no art in it passes: "I want to die, recommend me
     r"|\bi(?:'m| am|'ve been| have been| feel| felt| have)? (?:\w+ ){0,2}suicidal\b|\b(?:thinking|thoughts) (?:of|about) (?:suicide|dying|ending it)|\bcontemplating suicide\b"
     r"|\bi\b(?: \w+){0,4} (?:commit(?:ting)? suicide|self[- ]?harm)|\b(?:urge|want|need|going) to self[- ]?harm\b"
     r"|\b(?:how (?:to|do i|can i|should i)|ways? to|methods? (?:to|of|for)|painless(?:ly)?) (?!prevent|stop|cope|deal|talk|help|avoid|survive|understand)(?:\w+ ){0,3}(?:suicide|overdose|die painlessly|self[- ]?harm)\b"
-    r"|我[^，。！？,.!?]{0,8}(?<!笑得)(?:想|要|打算|准备|决定|考虑|计划)(?:去|要)?(?:死(?![你磕亡侍神党机角敌守战]|在[^这])|自杀|自残|自尽|轻生|寻死|结束(?:自己的?|我的?)?(?:生命|一切|性命)|跳楼|割腕|上吊|离开这个世界|一了百了)"
+    r"|我[^，。！？,.!?]{0,8}(?<!笑得)(?:想|要|打算|准备|决定|考虑|计划)(?:去|要|从[^，。！？]{1,4})?(?:死(?![你磕亡侍神党机角敌守战]|在[^这])|自杀|自残|自尽|轻生|寻死|结束(?:自己的?|我的?)?(?:生命|一切|性命)|跳楼|割腕|上吊|离开这个世界|一了百了)"
     r"|我[^，。！？,.!?]{0,8}(?:不想活|活不下去|不想再活|没有?活下去)|(?:^|[，。！？,.!?\s])(?:好|真|只|就)?想(?:自杀|自残|轻生|死了?$|一了百了)|(?:^|[，。！？,.!?\s])(?:真的?|都|已经)?不想活了?(?=$|[，。！？,.!?\s])"
     r"|活着(?:真|好|太|很|还|也|实在)*(?:有什么意[思义]|没(?:有)?(?:什么)?意[思义]|没劲)|不如死了|死了算了|想伤害自己|(?:怎么|如何|怎样|无痛)(?:样|才能|可以)?(?:自杀|自残|死得?不痛|结束生命)|自杀的(?:方法|办法)"
 )
@@ -69,14 +69,14 @@ _ILLEGAL = re.compile(
     r"|\b(?:how (?:to|do i|can i)|teach me(?: how)? to|instructions? (?:for|to|on)|recipes? (?:for|to)|guides? to|(?:course|tutorial|book|video)s? (?:on|about) (?:how to )?) ?(?:\w+ ){0,2}?"
     r"(?:mak|build|cook|synthesi[sz]|assembl|forg|manufactur|print)(?:e|ing)? (?:\w+ ){0,3}?(?:(?<!bath )(?<!chocolate )(?<!cocoa )(?<!seed )(?<!water )(?<!glitter )bombs?|explosives?|(?:crystal )?meth|methamphetamine|cocaine|heroin|fake ids?|counterfeit (?:money|bills)|ricin|nerve gas|ghost guns?|ransomware)\b(?! (?:shelter|in minecraft|cyclone|squad|ass))"
     r"|\bchild porn\w*\b(?![^.!?]{0,25}(?:documentar|film|book|law|investigat))"
-    r"|(?:买|购买|卖|出售|搞到|弄到|入手|订购|哪里有|哪有|渠道|代办|办(?:一张|个|张)?|求购|走私|雇|找(?:一个|个)?|推荐)[^，。！？的]{0,8}(?:毒品|冰毒|海洛因|可卡因|摇头丸|k粉|芬太尼|大麻|枪支|真枪|手枪|步枪|子弹|炸药|雷管|手榴弹|假身份证|假证|假护照|假币|假钞|假发票|假文凭|假学历|象牙|犀牛角|虎骨|穿山甲|人体器官|肾源|职业杀手|杀手(?:杀|帮)|迷药|迷奸药|听话水|儿童色情|被盗信用卡|盗刷)(?![^，。！？]{0,6}(?:电影|影片|小说|书|剧|游戏|歌|纪录片|故事|题材|模型|玩具|道具))"
+    r"|(?:买|购买|卖|出售|搞到|弄到|入手|订购|哪里有|哪有|渠道|代办|办(?:一张|个|张)?|求购|走私|雇|找(?:一个|个)?|推荐)(?:(?!玩具|模型|道具|仿真|水枪)[^，。！？的]){0,8}(?:毒品|冰毒|海洛因|可卡因|摇头丸|k粉|芬太尼|大麻|枪支|真枪|手枪|步枪|子弹|炸药|雷管|手榴弹|假身份证|假证|假护照|假币|假钞|假发票|假文凭|假学历|象牙|犀牛角|虎骨|穿山甲|人体器官|肾源|职业杀手|杀手(?:杀|帮)|迷药|迷奸药|听话水|儿童色情|被盗信用卡|盗刷)(?![^，。！？]{0,6}(?:电影|影片|小说|书|剧|游戏|歌|纪录片|故事|题材|模型|玩具|道具))"
     r"|(?:怎么|如何|怎样|教我|教程|方法)[^，。！？]{0,4}(?:制作|制造|自制|合成|做|造)[^，。！？]{0,4}(?:炸弹|炸药|冰毒|毒品|枪支|真枪|假币|假钞)(?![^，。！？]{0,6}(?:电影|小说|剧|游戏|纪录片))"
 )
 _ADVICE: Mapping[Advice, re.Pattern[str]] = {
     "medical": re.compile(
         r"\b(?:symptoms?|diagnos(?:is|ed)|dosages?|side effects?|prescriptions?|medications?|antidepressants?|antibiotics?|painkillers?|chemotherapy"
         r"|(?:cure|treatments?|remed(?:y|ies)|exercises?|diets?|supplements?|medicine) (?:for|against)|treat(?:ing)? (?:my|a|an)|lower(?:ing)? (?:my )?(?:blood pressure|cholesterol|blood sugar)"
-        r"|my (?:doctor|blood pressure|diabetes|cancer|migraines?|back pain|asthma|arthritis|pregnancy)|(?:manag|cop|deal|liv)(?:e|ing) with (?:\w+ )?(?:diabetes|cancer|depression|anxiety|adhd|chronic pain|arthritis|ptsd|ocd|bipolar))\b"
+        r"|my (?:doctor|blood pressure|diabetes|cancer|migraines?|back pain|asthma|arthritis|pregnancy)|(?:managing|manage|(?:cop|deal|liv)(?:e|ing) with) (?:\w+ )?(?:diabetes|cancer|depression|anxiety|adhd|chronic pain|arthritis|ptsd|ocd|bipolar))\b"
         r"|症状|吃什么药|用药|服药|药量|剂量|副作用|治疗|偏方|怎么治|治好|降(?:血压|血糖|血脂)|(?:高血压|糖尿病|抑郁症|失眠症?|癌症|颈椎病|腰椎|痛风|焦虑症|胃病)[^，。！？]{0,6}(?:吃|怎么|如何|饮食|书|科普|调理|护理|康复|食谱)"
     ),
     "legal": re.compile(
