@@ -31,6 +31,7 @@ _SHOW = r"(?:reveal|print|repeat|show|display|output|tell|give|share|leak|expose
 # Read in normalised text (lower case, disguises undone).
 _ATTACK = re.compile(
     rf"\b(?:ignore|disregard|forget|override|bypass|discard|overrule|abandon|neglect|(?:do not|don'?t|stop|no longer) (?:follow|obey)(?:ing)?)\b[^.!?\n]{{0,30}}\b{_BEFORE}\b[^.!?\n]{{0,25}}\b{_ORDERS}\b"
+    rf"|\b(?:ignore|disregard|forget|override|bypass)\b[^.!?\n]{{0,15}}\b{_ORDERS} (?:above|before|earlier|so far|given|you (?:have|had|were|got))\b"
     rf"|\b(?:ignore|disregard|forget)\b (?:\w+ ){{0,3}}(?:above|before|previous\w*|so far|i told you|you were told|you know)\b[^\n]{{0,40}}\b{_OUT}\b"
     rf"|\b{_SHOW}\b[^.!?\n]{{0,40}}\b(?:(?:system|hidden|initial|secret|internal|original|developer|confidential|full)\s+(?:prompt|instruction|rule|guideline|directive|configuration)s?|system (?:text|message))\b"
     rf"|\b{_SHOW}\b[^.!?\n]{{0,20}}\byour (?:\w+ )?(?:prompt|instructions|rules|guidelines|directives|configuration)\b"
@@ -69,14 +70,19 @@ def is_attack(text: str) -> bool:
 
 def without_orders(text: str) -> str:
     """Catalogue text without control marks and without the sentences in which `is_attack` finds an order."""
+    before = None
+    while text != before:  # what is cut may bring the two halves of a mark together
+        before, text = text, _cut(text)
+    return text
+
+
+def _cut(text: str) -> str:
     text = _CONTROL.sub(" ", text)
     read = aligned(text)
     bad = [read.written(match.start(), match.end()) for match in _ATTACK.finditer(read.text)]
     bad += [
         match.span() for pattern in (_CANARY, _BASE64) for match in pattern.finditer(text) if is_attack(match.group())
     ]
-    if not bad:
-        return re.sub(r" {2,}", " ", text).strip()
     kept, position = [], 0
     for sentence in sentences([text]):
         end = position + len(sentence)

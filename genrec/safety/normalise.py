@@ -248,7 +248,7 @@ def _unleet_all(match: re.Match[str]) -> str:
     """Any token of letters and the signs that stand for them in letters, amounts with a unit aside."""
     token = match.group()
     body = token.rstrip("!")
-    if body.isalpha() or len(body) < 3 or _AMOUNT.fullmatch(body):
+    if body.isalpha() or len(body) < 2 or _AMOUNT.fullmatch(body):
         return token
     return body.translate(_LEET) + token[len(body) :]
 
