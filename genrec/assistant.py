@@ -312,7 +312,7 @@ class Assistant:
         """The finished reply; without its text where the whole of it hurts although no sentence and no two of them did."""
         if len(state.sentences) < 3:
             return state
-        scores = self._toxicity.score([_without_titles(state.text, state.mentions)])[0]
+        scores = self._toxicity.score([_said(state, state.sentences)])[0]
         if verdict(scores) != "block":
             return state
         category = max(_HURTFUL, key=lambda label: scores[label])
@@ -369,10 +369,8 @@ class Assistant:
         if any(recites(text, told) for told in INSTRUCTIONS.values()):
             return replace(state, withheld=(*state.withheld, Withheld("instructions", 1.0)))
         own = _without_titles(grounded.text, grounded.mentions)
-        pair = (
-            [own] if not state.sentences else [own, f"{_last_said(state)} {own}"]
-        )  # some things hurt in two sentences
-        scores, *both = self._toxicity.score(pair)
+        before = _said(state, state.sentences[-1:])  # some things hurt only together
+        scores, *both = self._toxicity.score([own, f"{before} {own}"] if before else [own])
         hurtful = next((one for one in (scores, *both) if verdict(one) != "ok"), None)
         if hurtful:
             category = max(_HURTFUL, key=lambda label: hurtful[label])
@@ -568,11 +566,14 @@ def _without_titles(text: str, mentions: Sequence[Mention], offset: int = 0) -> 
     return plain(text)
 
 
-def _last_said(state: Reply) -> str:
-    """The last sentence that is shown, without titles."""
-    last = state.sentences[-1]
-    inside = [mention for mention in state.mentions if last.start <= mention.start and mention.end <= last.end]
-    return _without_titles(last.text, inside, last.start)
+def _said(state: Reply, shown: Sequence[Sentence]) -> str:
+    """Shown sentences as the filter reads them: without titles, and without the lines that stand for withheld ones."""
+    line = _TEXTS["withheld"][state.language].split("{")[0]
+    return " ".join(
+        _without_titles(one.text, [each for each in state.mentions if one.start <= each.start < one.end], one.start)
+        for one in shown
+        if not one.text.startswith(line)
+    )
 
 
 def _is_drifting(text: str, language: Language) -> bool:
