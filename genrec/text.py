@@ -160,10 +160,10 @@ def _is_end(text: str, position: int, after: int, end: int, is_final: bool) -> b
     is_initial = bool(re.fullmatch(r"(?:[a-z]\.)*[a-z]", last)) and last not in ("i", "a")
     if not is_initial and last not in _MAYBE_LAST:
         return True
-    word = re.match(r"[A-Za-z'’]*", text[end:])
-    if word and end + word.end() >= len(text) and not is_final:
+    word = re.split(r"[^A-Za-z'’]", text[end:], maxsplit=1)[0]
+    if end + len(word) >= len(text) and not is_final:
         return None
-    return bool(word) and word.group()[:1].isupper() and word.group().lower().replace("’", "'") in _STARTERS
+    return word[:1].isupper() and word.lower().replace("’", "'") in _STARTERS
 
 
 def _opens_title(text: str, position: int) -> bool:

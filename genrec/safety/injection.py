@@ -97,16 +97,17 @@ def harmless(item: Item) -> Item | None:
     """The item with no orders in its text: None where its title or maker is one, the same object where there is none at all."""
     if any(is_attack(text) for text in (item.title, item.title_zh, item.creator, item.creator_zh) if text):
         return None
-    told = {name: getattr(item, name) for name in ("pitch", "pitch_zh", "other_pitch", "other_pitch_zh")}
-    clean = {name: without_orders(text) for name, text in told.items() if text and is_attack(text)}
-    listed = {"tags": item.tags, "moods": item.moods}
-    cut = {
-        name: tuple(text for text in texts if not is_attack(text))
-        for name, texts in listed.items()
-        if any(map(is_attack, texts))
-    }
-    country = {"country": ""} if is_attack(item.country) else {}
-    return replace(item, **clean, **cut, **country) if clean or cut or country else item
+    clean = replace(
+        item,
+        pitch=without_orders(item.pitch),
+        pitch_zh=without_orders(item.pitch_zh),
+        other_pitch=without_orders(item.other_pitch),
+        other_pitch_zh=without_orders(item.other_pitch_zh),
+        tags=tuple(tag for tag in item.tags if not is_attack(tag)),
+        moods=tuple(mood for mood in item.moods if not is_attack(mood)),
+        country="" if is_attack(item.country) else item.country,
+    )
+    return item if clean == item else clean
 
 
 def recites(text: str, instructions: str) -> bool:

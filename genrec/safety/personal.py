@@ -183,7 +183,8 @@ def mask_personal(text: str) -> tuple[str, tuple[str, ...]]:
         group = {"ID": "number", "account": "number2", "phone": "number3"}[kind]
         if sum(sign.isdigit() for sign in match[group]) > 4 and _are_no_years(match[group]):
             take(match.start(group), match.end(group), kind)
-    pieces, position = [], 0
+    pieces: list[str] = []
+    position = 0
     for start, end, kind in sorted(spans):
         pieces += (text[position:start], f"[{kind}]")
         position = end
