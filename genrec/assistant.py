@@ -25,12 +25,14 @@ from genrec.catalogue import Catalogue
 from genrec.constraints import Fields
 from genrec.engines import Engine, Message, weakest_stretch
 from genrec.errors import EngineError, InputError, StoreError
-from genrec.grounding import Grounded, copied_spans, ground
+from genrec.grounding import copied_spans, ground
 from genrec.interests import Intent, Understanding, asked_number, named_items, understand
 from genrec.language import detect_language
-from genrec.prompt import MAX_MESSAGE, NUM_CANDIDATES, build_messages
+from genrec.prompt import INSTRUCTIONS, MAX_MESSAGE, NUM_CANDIDATES, build_messages
 from genrec.retrieval import Ranking, Retriever
-from genrec.safety.screen import clean_message, clean_prose, mask_personal, screen
+from genrec.safety.injection import harmless, recites
+from genrec.safety.personal import mask_personal
+from genrec.safety.screen import clean_message, clean_prose, own_words, screen
 from genrec.safety.toxicity import ToxicityScorer, verdict
 from genrec.schema import (
     Attribution,
@@ -61,6 +63,12 @@ MAX_REPAIRS = 6  # the same where it was false, garbled or in another language
 _NUM_DRAWN = 12  # first candidates that the shelf is drawn from
 _RANK_DECAY = 0.35  # by how much a place lower in rank is drawn less, in units of the Gumbel keys at temperature 1
 _HURTFUL = ("insult", "threat", "identity_attack", "obscene")
+_HARM_NAMES: dict[str, dict[Language, str]] = {
+    "insult": {"en": "an insult", "zh": "侮辱"},
+    "threat": {"en": "a threat", "zh": "威胁"},
+    "identity_attack": {"en": "words against a group of people", "zh": "针对群体的言辞"},
+    "obscene": {"en": "coarse words", "zh": "粗口"},
+}
 _ABOUT_SHOWN = ("about", "why", "maker", "compare")  # requests that speak of items already on the table
 _ABOUT_ONE = ("about", "why", "maker")  # of these, a message that names one item wants to hear of no other
 _NO_ITEMS = ("greeting", "thanks")
@@ -84,10 +92,13 @@ _TEXTS: dict[str, dict[Language, str]] = {
         "en": "nothing fits “{}” exactly; say so and offer the nearest",
         "zh": "没有完全符合“{}”的，请直说并给出最接近的",
     },
-    "withheld": {"en": "[a sentence was withheld: {}]", "zh": "[有一句话未显示：{}]"},
-    "masked": {
-        "en": "Personal data ({}) was taken out of your message before it was used.",
-        "zh": "你的消息里的个人信息（{}）已先行隐去。",
+    "withheld": {
+        "en": "[a sentence was withheld: {}; ask again, and it will be worded anew]",
+        "zh": "[有一句话未显示：{}；再问一次，会换个说法]",
+    },
+    "taken back": {
+        "en": "This reply was taken back: read as a whole it could hurt ({}). Please ask again, and it will be worded anew.",
+        "zh": "这条回答已撤回：整体读来可能伤人（{}）。请再问一次，会换个说法。",
     },
     "lost": {
         "en": "The model stopped in the middle of its reply. What it had written is kept; please try again.",
@@ -174,7 +185,7 @@ class Assistant:
         notices = [_TEXTS[name][answer] for name in notices]
         if not detected.is_supported:
             notices.append(_TEXTS["language"][answer])
-        screened = screen(message, self._toxicity.score([message])[0], answer)
+        screened = screen(message, self._toxicity.score([own_words(message)])[0], answer)
         sampling = replace(sampling, seed=secrets.randbits(31) if sampling.seed is None else sampling.seed)
         state = Reply(language=answer, conversation=conversation, sampling=sampling, model=self.engine.describe().model)
         if screened.refused:
@@ -184,8 +195,7 @@ class Assistant:
             )
             return
         message = screened.message
-        if screened.masked:
-            notices.append(_TEXTS["masked"][answer].format(", ".join(screened.masked)))
+        notices += [screened.notice] if screened.notice else []
         conversation = self._with_feedback(conversation)
         prepared = self._prepare(conversation, message, answer, tone, sampling)
         if prepared.ranking.relaxed:
@@ -207,6 +217,8 @@ class Assistant:
         for turn in turns:
             text = mask_personal(clean_message(turn.text)[:MAX_MESSAGE])[0]
             if turn.role == "user":
+                if screen(text, self._toxicity.score([own_words(text)])[0], "en").refused:
+                    continue  # as if it had been said here
                 shown = self._items(conversation.turns[-1].item_ids) if conversation.turns else []
                 profile = understand(
                     text,
@@ -276,8 +288,8 @@ class Assistant:
                 ]
                 candidates = (*table, *(one for one in candidates if one.item not in [each.item for each in table]))
             candidates = tuple(replace(one, telling=_telling(one.item, sampling.seed)) for one in candidates)
-            num_meant = len(understanding.named or shown)
-            shelf = _shelf(understanding.intent, candidates, num_meant, wanted, sampling)
+            safe = [replace(one, item=item) for one in candidates[:_NUM_DRAWN] if (item := harmless(one.item))]
+            shelf = _shelf(understanding.intent, safe, len(understanding.named or shown), wanted, sampling)
         is_choice = understanding.intent not in (*_ABOUT_SHOWN, *_NO_ITEMS)
         num_picks = min(wanted, len(shelf)) if is_choice else 0
         missed = ranking.unanswered or ranking.relaxed
@@ -335,7 +347,21 @@ class Assistant:
                 break
         if not state.text.strip():
             state = replace(state, notice=_joined(state.notice, _TEXTS["silent"][state.language]))
-        yield replace(state, text=state.text.rstrip(), status="done")
+        yield self._looked_over(replace(state, text=state.text.rstrip(), status="done"))
+
+    def _looked_over(self, state: Reply) -> Reply:
+        """The finished reply; without its text where the whole of it hurts although no sentence and no two of them did."""
+        if len(state.sentences) < 3:
+            return state
+        scores = self._toxicity.score([_said(state, state.sentences)])[0]
+        if verdict(scores) != "block":
+            return state
+        category = max(_HURTFUL, key=lambda label: scores[label])
+        notice = _TEXTS["taken back"][state.language].format(_HARM_NAMES[category][state.language])
+        withheld = (*state.withheld, Withheld(category, round(scores["toxicity"], 4)))
+        return replace(
+            state, text="", sentences=(), mentions=(), withheld=withheld, notice=_joined(state.notice, notice)
+        )
 
     def _gate(self, state: Reply, raw: str, prepared: _Prepared, message: str) -> Reply:
         """The state with one more sentence in it, or with one more withheld."""
@@ -371,10 +397,15 @@ class Assistant:
         )
         if grounded.is_false:
             return replace(state, withheld=(*state.withheld, Withheld("fact", 1.0)))
-        scores = self._toxicity.score([_without_titles(grounded)])[0]
-        if verdict(scores) != "ok":
-            category = max(_HURTFUL, key=lambda label: scores[label])
-            return replace(state, withheld=(*state.withheld, Withheld(category, round(scores["toxicity"], 4))))
+        if any(recites(text, told) for told in INSTRUCTIONS.values()):
+            return replace(state, withheld=(*state.withheld, Withheld("instructions", 1.0)))
+        own = _without_titles(grounded.text, grounded.mentions)
+        before = _said(state, state.sentences[-1:])  # some things hurt only together
+        scores, *both = self._toxicity.score([own, f"{before} {own}"] if before else [own])
+        hurtful = next((one for one in (scores, *both) if verdict(one) != "ok"), None)
+        if hurtful:
+            category = max(_HURTFUL, key=lambda label: hurtful[label])
+            return replace(state, withheld=(*state.withheld, Withheld(category, round(hurtful["toxicity"], 4))))
         if self._is_garbled(state, grounded.text, prepared):
             return replace(state, withheld=(*state.withheld, Withheld("broken", 1.0)))
         offset = len(state.text)
@@ -622,7 +653,7 @@ def _shelf(
         return ()
     if intent in _ABOUT_SHOWN:
         return tuple(candidates[: 1 if intent in _ABOUT_ONE and num_meant == 1 else NUM_CANDIDATES])
-    first = _drawn(candidates[:_NUM_DRAWN], sampling)[:NUM_CANDIDATES]
+    first = _drawn(candidates, sampling)[:NUM_CANDIDATES]
     fitting = tuple(one for one in first if one.fits)
     return fitting if len(fitting) >= num_wanted else first
 
@@ -676,13 +707,23 @@ def _counted(pieces: Iterator[str], counter: list[int]) -> Iterator[str]:
         yield piece
 
 
-def _without_titles(grounded: Grounded) -> str:
-    """The sentence with catalogue titles taken out, for the filter: "3 Idiots" and "The Killing" insult nobody."""
-    text = grounded.text
-    for mention in reversed(grounded.mentions):
+def _without_titles(text: str, mentions: Sequence[Mention], offset: int = 0) -> str:
+    """The text with catalogue titles taken out, for the filter: "3 Idiots" and "The Killing" insult nobody. The mentions' spans begin at
+    `offset`."""
+    for mention in reversed(mentions):
         if mention.is_matched:
-            text = text[: mention.start] + "it" + text[mention.end :]
+            text = text[: mention.start - offset] + "it" + text[mention.end - offset :]
     return plain(text)
+
+
+def _said(state: Reply, shown: Sequence[Sentence]) -> str:
+    """Shown sentences as the filter reads them: without titles, and without the lines that stand for withheld ones."""
+    line = _TEXTS["withheld"][state.language].split("{")[0]
+    return " ".join(
+        _without_titles(one.text, [each for each in state.mentions if one.start <= each.start < one.end], one.start)
+        for one in shown
+        if not one.text.startswith(line)
+    )
 
 
 def _is_drifting(text: str, language: Language) -> bool:
@@ -693,7 +734,7 @@ def _is_drifting(text: str, language: Language) -> bool:
 
 def _with_placeholder(state: Reply) -> Reply:
     """The state with a visible line where a sentence was withheld for good."""
-    line = _TEXTS["withheld"][state.language].format(state.withheld[-1].category.replace("_", " ")) + " "
+    line = _TEXTS["withheld"][state.language].format(_HARM_NAMES[state.withheld[-1].category][state.language]) + " "
     sentence = Sentence(line, len(state.text), len(state.text) + len(line))
     return replace(state, text=state.text + line, sentences=(*state.sentences, sentence))
 

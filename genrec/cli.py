@@ -107,7 +107,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 def _add_development(commands: Any, arguments: Sequence[str]) -> None:
     """evaluate, bench and train: their modules are imported only when they are called."""
     for name, text, topics in (
-        ("evaluate", "measure quality", ("writer", "samples", "recommender")),
+        ("evaluate", "measure quality", ("writer", "samples", "recommender", "safety")),
         ("bench", "measure speed and explanations", ("speed", "start", "attribution")),
         ("train", "train a bundled model", ("writer", "encoder", "toxicity", "ranker")),
     ):

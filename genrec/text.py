@@ -14,12 +14,24 @@ from genrec.schema import Word
 MAX_SENTENCE_WORDS = 40  # a longer sentence is shown in parts, so that the reader never waits for a run-on
 _CJK = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f"
 _CJK_RE = re.compile(f"[{_CJK}]")
-_CJK_END = "。！？；"
+_CJK_END = "。！？；｡"
 _LATIN_END = ".!?"
 _CLOSERS = "\"'”’)]）】」』》*"
+_DOTS = ("...", "…")
+# Before a name ("Dr. Smith"), or inside a sentence whatever follows ("e.g. Alien"): no end.
 _ABBREVIATIONS = frozenset(
-    "mr mrs ms dr prof st sr jr vs vol no nos mt ft "
-    "fig eds inc ltd co corp etc e.g i.e cf approx feat gen col u.s u.k a.m p.m".split()
+    "mr mrs ms dr prof st mt ft gen col sgt capt lt rev hon messrs mme mlle e.g i.e cf vs approx feat viz al".split()
+)
+# Before a number only: "No. 5" goes on, "No. It is short." ends.
+_BEFORE_NUMBERS = frozenset("no nos vol vols fig figs ch pp p ep eps op".split())
+# May end a sentence; whether it does, the next word says.
+_MAYBE_LAST = frozenset(
+    "jr sr inc ltd co corp etc u.s u.k a.m p.m u.s.a d.c ph.d b.a m.a m.d eds est ave blvd dept".split()
+)
+_STARTERS = frozenset(
+    "the this that these those it its it's he she they we you i i'm there here his her their our your my if when while what who why how where "
+    "and but or so for in on at as with from after before once still then also not no yes both each every some many most one two three try watch read "
+    "see take give start expect think imagine perhaps maybe a an".split()
 )
 _WORD_RE = re.compile(rf"[{_CJK}]+|\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’\-][^\W\d_]+)*")
 _TITLE = re.compile(r"\*\*.+?\*\*")
@@ -92,23 +104,28 @@ def _first_end(text: str, *, is_final: bool) -> int:
         if in_title and position - opened > _MAX_TITLE:
             in_title = False
         if character == "\n":
-            end = _skip(text, position, "\n \t", is_final)
-            return end
-        if not in_title and character in _CJK_END + _LATIN_END:
+            return _skip(text, position, "\n \t", is_final)
+        if not in_title and character in _CJK_END + _LATIN_END + "…":
             after = position + 1
             while after < len(text) and text[after] in _CJK_END + _LATIN_END + "…":
                 after += 1
+            marks = text[position:after]
             while after < len(text) and text[after] in _CLOSERS and not _opens_title(text, after):
                 after += 1
             if after >= len(text) and not is_final:
                 return 0  # a closing mark or a space may still follow
-            if character in _CJK_END:
+            if set(marks) & set(_CJK_END) or (marks.strip(".…") and _CJK_RE.match(text[after : after + 1])):
                 return _skip(text, after, " ", is_final)
-            if (after >= len(text) or text[after].isspace()) and not _is_abbreviation(text[:position], character):
+            if after >= len(text):
+                return after
+            if text[after].isspace():
                 end = _skip(text, after, " \t\n", is_final)
-                if end == 0 and not is_final:
+                if end == 0:
                     return 0
-                if not (end < len(text) and text[position:after].endswith("...") and text[end].islower()):
+                is_end = _is_end(text, position, after, end, is_final)
+                if is_end is None:
+                    return 0
+                if is_end:
                     return end
             position = after
             continue
@@ -122,6 +139,33 @@ def _first_end(text: str, *, is_final: bool) -> int:
     return 0
 
 
+def _is_end(text: str, position: int, after: int, end: int, is_final: bool) -> bool | None:
+    """Whether the marks at `position` (closing marks included up to `after`, space up to `end`) end a sentence; None while the next word is not
+    whole. What follows decides where the marks alone do not."""
+    following = text[end : end + 1]
+    if "\n" in text[after:end]:
+        return True
+    marks = text[position:after].rstrip(_CLOSERS)
+    if marks.endswith(_DOTS) or after - position > len(marks):  # a pause, or the end of what somebody says: he said
+        return not following.islower()
+    if marks != ".":
+        return True
+    last = re.split(r"[\s(“\"*]", text[:position])[-1].lower()
+    if not text[:position].strip("0123456789 \t") and len(text[:position].strip()) < 3:
+        return False  # the number of a list's line
+    if last in _ABBREVIATIONS:
+        return False
+    if last in _BEFORE_NUMBERS:
+        return not following.isdigit()
+    is_initial = bool(re.fullmatch(r"(?:[a-z]\.)*[a-z]", last)) and last not in ("i", "a")
+    if not is_initial and last not in _MAYBE_LAST:
+        return True
+    word = re.split(r"[^A-Za-z'’]", text[end:], maxsplit=1)[0]
+    if end + len(word) >= len(text) and not is_final:
+        return None
+    return word[:1].isupper() and word.lower().replace("’", "'") in _STARTERS
+
+
 def _opens_title(text: str, position: int) -> bool:
     """Whether the ** here opens a title (a letter follows) rather than closing one; only reached outside titles."""
     return text.startswith(_TITLE_MARK, position) and text[position + 2 : position + 3].strip() != ""
@@ -132,13 +176,6 @@ def _skip(text: str, position: int, characters: str, is_final: bool) -> int:
     while position < len(text) and text[position] in characters:
         position += 1
     return position if position < len(text) or is_final else 0
-
-
-def _is_abbreviation(before: str, mark: str) -> bool:
-    if mark != ".":
-        return False
-    last = re.split(r"[\s(“\"*]", before)[-1].lower()
-    return last in _ABBREVIATIONS or bool(re.fullmatch(r"(?:[a-z]\.)*[a-z]", last) and last not in ("i", "a"))
 
 
 def plain(text: str) -> str:

@@ -1,11 +1,14 @@
 """What the filter reads: hidden words come out, clean text stays as it was."""
 
+import itertools
 import random
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from genrec.safety.normalise import normalise
+from genrec.safety.normalise import aligned, normalise
 
 
 @pytest.mark.parametrize(
@@ -36,6 +39,11 @@ def test_leet_is_read_as_letters(hidden: str, plain: str) -> None:
 )
 def test_spaced_out_letters_are_joined(hidden: str, plain: str) -> None:
     assert normalise(hidden) == plain
+
+
+@pytest.mark.parametrize("gap", [" ", "*", "-", "~", "·", "|", "_", ".", "@", "☆", "★★", "❤", "🌸", "\u200b", "+"])
+def test_a_sign_between_chinese_characters_is_looked_through(gap: str) -> None:
+    assert normalise(f"你这个白{gap}痴").replace(" ", "") == "你这个白痴"
 
 
 @pytest.mark.parametrize(
@@ -107,9 +115,9 @@ def test_clean_english_is_left_alone(clean: str) -> None:
     "clean",
     [
         "我在2019年看了5场《无间道》,票价30元。",
-        "《玛丽·居里》和《一九八四》",
-        "好吃~推荐你去...真的不错",
-        "北京-上海的火车",
+        "《居里夫人》和《一九八四》",
+        "好吃,推荐你去...真的不错",
+        "北京到上海的火车",
     ],
 )
 def test_clean_chinese_is_left_alone(clean: str) -> None:
@@ -144,9 +152,64 @@ def test_any_mix_of_signs_is_read_without_an_error() -> None:
 
 
 def test_a_hostile_text_takes_linear_time() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     for text in [
         unit * 25_000 for unit in ("a", "ab", "a.", "a*", "a%", "1a", "!", "a1 ", "a!", "@", "a a", "傻*", "*", "і")
     ]:
         normalise(text)
-    assert time.perf_counter() - started < 3
+    assert time.process_time() - started < 3
+
+
+@pytest.mark.parametrize(
+    ("written", "word", "hidden"),
+    [
+        ("You are an i d i o t, sir", "idiot", "i d i o t"),
+        ("ＹＯＵ　ＩＤＩＯＴ", "idiot", "ＩＤＩＯＴ"),
+        ("what a 1d10t you are", "idiot", "1d10t"),
+        ("f**k this", "fuck", "f**k"),
+        ("i\u200bd\u200biot", "idiot", "i\u200bd\u200biot"),
+        ("你这个傻*逼", "傻逼", "傻*逼"),
+        ("sooo stuuuupid", "stupid", "stuuuupid"),
+        ("\ufb01ne idiot", "idiot", "idiot"),
+    ],
+)
+def test_a_word_that_was_read_is_found_where_it_was_written(written: str, word: str, hidden: str) -> None:
+    read = aligned(written)
+    start = read.text.index(word)
+    low, high = read.written(start, start + len(word))
+    assert written[low:high] == hidden
+
+
+SIGNS = st.sampled_from(list("aabif01345!!@$€*#%.-_ \n\u200bо傻逼。é+ﬁİ\u0301ＡςᎪ👩\u200d🚀"))
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.one_of(st.text(max_size=60), st.lists(SIGNS, max_size=40).map("".join)))
+def test_any_text_is_read_and_every_character_of_the_reading_has_its_place(text: str) -> None:
+    read = aligned(text)
+    assert read.text == normalise(text)
+    assert len(read.spans) == len(read.text)
+    assert all(0 <= start < end <= len(text) for start, end in read.spans)
+    assert all(one <= other for one, other in itertools.pairwise(read.spans))
+    assert not read.text.startswith(" ") and "  " not in read.text
+
+
+@pytest.mark.parametrize("text", ["le5bian5 and immigr4nts", "th3y sh0uld lik3 it", "$h17 h3ad, d34d"])
+def test_in_a_text_written_in_leet_every_word_is_read(text: str) -> None:
+    assert not set("0134567$") & set(normalise(text))
+
+
+@pytest.mark.parametrize(
+    ("hidden", "plain"),
+    [("sh-t", "shit"), ("st*pid", "stupid"), ("fu*ck", "fuck"), ("f@ck", "fuck"), ("M*slims", "muslims"), ("аѕѕ", "ass"), ("ᎥdᎥօt", "idiot")],
+)  # fmt: skip
+def test_a_word_behind_one_sign_or_look_alikes_is_read(hidden: str, plain: str) -> None:
+    assert normalise(hidden) == plain
+
+
+@pytest.mark.parametrize(
+    "clean",
+    ["his girl💆 laughed", "a well-made, so-called x-ray", "the women- and men", "rock'n'roll & jazz", "a f-ing"],
+)
+def test_signs_beside_a_word_hide_nothing(clean: str) -> None:
+    assert normalise(clean) == clean

@@ -1,8 +1,12 @@
 """What is noticed in a message before it is used, and what is cleaned out of the model's prose."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from genrec.safety.screen import clean_message, clean_prose, mask_personal, screen
+from genrec.evaluate.trials import BENIGN, REFUSED
+from genrec.safety.personal import mask_personal
+from genrec.safety.screen import clean_message, clean_prose, own_words, screen
 
 
 @pytest.mark.parametrize(
@@ -142,3 +146,62 @@ def test_prose_is_left_with_text_and_bold_titles_only(text, cleaned):
 def test_a_message_loses_hidden_characters_and_keeps_its_lines():
     assert clean_message("  a\r\nb\n\n\n\nc\u200b\x00\U000e0041\u202e  ") == "a\nb\n\nc"
     assert clean_message("👩\u200d🚀 mission") == "👩\u200d🚀 mission"
+
+
+@pytest.mark.parametrize("message", BENIGN)
+def test_what_only_sounds_bad_is_answered(message):
+    assert screen(message, {}, "en").refused is None
+
+
+@pytest.mark.parametrize(
+    ("reason", "message"), [(reason, message) for reason, found in REFUSED.items() for message in found]
+)
+def test_cries_for_help_and_illegal_goods_are_not_answered_with_a_recommendation(reason, message):
+    screened = screen(message, {}, "en")
+    assert screened.refused == reason and screened.notice
+    assert screen(message, {}, "zh").notice != screened.notice
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("books about managing diabetes", "medical"), ("a remedy for my migraines", "medical"), ("高血压吃什么好", "medical"), ("how do I sue my landlord", "legal"), ("离婚财产怎么分，推荐书", "legal"),
+        ("books about investing for beginners", "financial"), ("理财入门书", "financial"), ("a medical drama series", ""), ("a film about a lawyer", ""), ("律政剧", ""), ("a novel about the stock market", ""), ("slow jazz", ""), ("chicken stock recipes", ""),
+    ],
+)  # fmt: skip
+def test_wishes_for_a_professional_are_answered_with_a_line_that_it_is_no_advice(message, kind):
+    screened = screen(message, {}, "en")
+    assert screened.refused is None
+    assert screened.notice == (
+        f"This is general reading, not {kind} advice; for your own case please ask someone qualified." if kind else ""
+    )
+    assert ("不是" in screen(message, {}, "zh").notice) == bool(kind)
+
+
+@pytest.mark.parametrize(
+    ("message", "own"),
+    [
+        ('he said "you are an idiot" to me, cheer me up', "he said  …  to me, cheer me up"),
+        ("他说“你这个废物”，我很难过", "他说 … ，我很难过"),
+        ('"you are an idiot"', '"you are an idiot"'),
+        ("it's my dog's birthday", "it's my dog's birthday"),
+    ],
+)
+def test_quotations_are_not_the_visitors_own_words_unless_little_else_is_said(message, own):
+    assert own_words(message) == own
+
+
+def test_a_disguised_cry_for_help_is_read():
+    assert screen("I w@nt to k1ll mys3lf", {}, "en").refused == "crisis"
+
+
+def test_the_notice_names_what_was_masked_in_the_language_of_the_answer():
+    assert "phone" in screen("call 555-123-4567", {}, "en").notice
+    assert "电话" in screen("打我电话13812345678", {}, "zh").notice
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.text(max_size=80))
+def test_any_message_is_screened_without_an_error(message):
+    assert screen(message, {}, "en").message is not None
+    assert own_words(message) is not None

@@ -36,6 +36,11 @@ PIECES = st.sampled_from(
         "「",
         "」",
         "U.S.",
+        "No.",
+        "etc.",
+        "1.",
+        "The",
+        "……",
         "I",
         "x",
     ]
@@ -51,7 +56,7 @@ def cut_streams(draw):
     return text, [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250, deadline=None, derandomize=True)
 @given(cut_streams())
 def test_any_chunking_gives_the_same_sentences_and_they_join_back(case):
     text, chunks = case
@@ -61,7 +66,7 @@ def test_any_chunking_gives_the_same_sentences_and_they_join_back(case):
     assert all(found)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250, deadline=None, derandomize=True)
 @given(STREAMS)
 def test_every_word_stands_where_its_span_says_and_no_two_overlap(text):
     found = words(text)
@@ -69,7 +74,7 @@ def test_every_word_stands_where_its_span_says_and_no_two_overlap(text):
     assert all(one.end <= other.start for one, other in zip(found, found[1:], strict=False))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(st.text(max_size=200))
 def test_one_line_leaves_nothing_that_could_break_a_prompt_line(text):
     line = one_line(text)
@@ -96,6 +101,37 @@ def test_one_line_leaves_nothing_that_could_break_a_prompt_line(text):
         ("他说：“好。”然后走了。", ["他说：“好。”", "然后走了。"]),
         ("推荐**你好。再见**。很好看。", ["推荐**你好。再见**。", "很好看。"]),
         ("", []),
+        # abbreviations: before a name, before a number, at an end
+        ("See No. 5 first. No. It is short.", ["See No. 5 first. ", "No. ", "It is short."]),
+        ("Vol. 2 is by Capt. Ross. Good.", ["Vol. 2 is by Capt. Ross. ", "Good."]),
+        ("It is set in the U.S. The cast is small.", ["It is set in the U.S. ", "The cast is small."]),
+        ("The U.S. Army helps. Fine.", ["The U.S. Army helps. ", "Fine."]),
+        ("It starts at 7 p.m. Then eat.", ["It starts at 7 p.m. ", "Then eat."]),
+        ("Made by Acme Inc. in 1990. Good.", ["Made by Acme Inc. in 1990. ", "Good."]),
+        (
+            "He has a Ph.D. in art, Sammy Davis Jr. and co. too.",
+            ["He has a Ph.D. in art, Sammy Davis Jr. and co. too."],
+        ),
+        ("Plan B. It works. J. R. R. Tolkien wrote it.", ["Plan B. ", "It works. ", "J. R. R. Tolkien wrote it."]),
+        ("Tea, cake, etc. Then rest.", ["Tea, cake, etc. ", "Then rest."]),
+        # lists
+        ("1. Alien is tense.\n2. Heat is long.", ["1. Alien is tense.\n", "2. Heat is long."]),
+        ("It came out in 1999. Then came more.", ["It came out in 1999. ", "Then came more."]),
+        ("- one\n- two", ["- one\n", "- two"]),
+        # decimals, prices, versions
+        ("It costs $1.50. Rated 8.5/10. Good.", ["It costs $1.50. ", "Rated 8.5/10. ", "Good."]),
+        ("Version 2.0.1 is out. Ok.", ["Version 2.0.1 is out. ", "Ok."]),
+        # pauses
+        ("Well… okay. Fine… Then go.", ["Well… okay. ", "Fine… ", "Then go."]),
+        ("他走了……然后回来。好。", ["他走了……然后回来。", "好。"]),
+        ("真好……！下一句。", ["真好……！", "下一句。"]),
+        # what somebody says
+        ('"Really?" he asked. "Yes!" she said.', ['"Really?" he asked. ', '"Yes!" she said.']),
+        ("“Go.” They went.", ["“Go.” ", "They went."]),
+        ("他问：“好吗？”我说：“好！”", ["他问：“好吗？”", "我说：“好！”"]),
+        ("(It is short.) It is good.", ["(It is short.) ", "It is good."]),
+        ("Is it good?! Yes. 好的！OK. 走吧", ["Is it good?! ", "Yes. ", "好的！", "OK. ", "走吧"]),
+        ("真的吗?!好。", ["真的吗?!", "好。"]),
     ],
 )
 def test_a_sentence_ends_where_a_reader_would_say(text, expected):
