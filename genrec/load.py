@@ -42,7 +42,7 @@ def load_assistant(settings: Settings, *, assets: Path = ASSETS, on_step: Callab
     on_step("catalogue")
     vocabulary = Vocabulary.load(assets / "catalogue" / "vocabulary.json")
     if settings.catalogue:
-        catalogue = read_catalogue(Path(settings.catalogue), parse_columns(settings.columns))
+        catalogue = read_catalogue(Path(settings.catalogue), parse_columns(settings.columns)).with_tags(vocabulary.tag)
         vocabulary = vocabulary.with_terms(catalogue.tags(), catalogue.kinds())
         if catalogue.left_out.lines:
             notices.append(

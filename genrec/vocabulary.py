@@ -82,6 +82,12 @@ class Vocabulary:
     def translate(self, term: str, language: Language) -> str:
         return self._chinese.get(term, term) if language == "zh" else term
 
+    def tag(self, text: str) -> str:
+        """The tag that a text is a name of, in either language ("爱情" is romance, "sci-fi" science fiction); else the text itself."""
+        owners = (self._han if has_cjk(text) else self._english).get(text.lower(), ())
+        tags = {term for group, term in owners if group == "tags"}
+        return tags.pop() if len(tags) == 1 else text
+
     def with_terms(self, tags: Iterable[str], kinds: Iterable[str] = ()) -> Vocabulary:
         """This vocabulary plus the tags and kinds of another catalogue, so that its words are found in messages too. Common kinds are known by
         their names in both languages."""

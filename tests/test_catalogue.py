@@ -423,6 +423,9 @@ def test_titles_lose_the_year_and_the_series_in_their_brackets(written):
         ("Up (And Down)", None),
         ("Nan", None),
     ]
+    assert [
+        item.title for item in written("w.jsonl", lines({"title": "真爱至上（电影）"}, {"title": "Emma (Novel)"})).items
+    ] == ["真爱至上", "Emma"]
     (other,) = written("y.jsonl", lines({"title": "It (1990)", "year": 2017})).items
     assert (other.title, other.year) == ("It (1990)", 2017)  # the brackets say something else
     (long,) = written("z.jsonl", lines({"title": "A Short History: " + "of nearly everything there is " * 9})).items
@@ -473,6 +476,11 @@ def test_lists_in_cells_are_taken_apart_however_they_are_written(written):
     ]
     for item in written("x.jsonl", lines(*({"title": "T", "genres": cell} for cell in cells))).items:
         assert item.tags == ("a", "b")
+
+
+def test_tags_are_put_in_the_words_of_the_vocabulary(written, vocabulary):
+    catalogue = written("x.jsonl", lines({"title": "A", "genres": ["爱情", "Romance", "Sci-Fi", "zorbing"]}))
+    assert catalogue.with_tags(vocabulary.tag).items[0].tags == ("romance", "science fiction", "zorbing")
 
 
 def test_descriptions_go_to_the_language_they_are_in_and_end_with_a_sentence(written):

@@ -7,8 +7,8 @@ data and never interpreted.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from genrec.catalogue.columns import Columns, infer_columns, parse_columns
@@ -63,6 +63,12 @@ class Catalogue:
     def titled(self, title: str) -> tuple[Item, ...]:
         """The items with this title in either language, case and punctuation aside."""
         return self.by_title.get(normalise(title), ())
+
+    def with_tags(self, tag: Callable[[str], str]) -> Catalogue:
+        """This catalogue with every tag put in the words that `tag` has for it, so that what two tables call differently is one."""
+        known = {text: tag(text) for item in self.items for text in item.tags}
+        items = (replace(item, tags=tuple(dict.fromkeys(known[text] for text in item.tags))) for item in self.items)
+        return replace(self, items=tuple(items))
 
     def tags(self) -> set[str]:
         """The tags of the items: all, or where there are more than MAX_TAGS those that most items have."""

@@ -39,6 +39,10 @@ _SERIES = re.compile(
 _YEAR_MARK = re.compile(
     r"(.+?)\s*[(（\[]([^()（）\[\]]{0,30}?(?<!\d)((?:1[4-9]|20)\d\d)(?!\d)[^()（）\[\]]{0,30})[)）\]]$"
 )
+_KIND_MARK = re.compile(
+    r"(.+?)\s*[(（](?:film|movie|novel|book|album|song|tv series|电影|影片|电视剧|小说|专辑|歌曲|单曲)[)）]$",
+    re.IGNORECASE,
+)
 _ARTICLE = re.compile(r"(.+), (The|A|An|Le|La|Les|Der|Die|Das|El|Los)$")
 _KINDS = {
     "film": "film, films, movie, movies, motion picture, cinema, 电影, 影片",
@@ -216,6 +220,8 @@ def _parted_title(title: str, known_year: int | None) -> tuple[str, int | None, 
             title, series = match[1], f"{match[2]} #{match[3]}"
         if (match := _YEAR_MARK.fullmatch(title)) and known_year in (None, int(match[3])):
             title, known_year = match[1], int(match[3])
+        if match := _KIND_MARK.fullmatch(title):
+            title = match[1]
     if ", " in title and (match := _ARTICLE.fullmatch(title)):
         title = f"{match[2]} {match[1]}"
     return title, known_year, series
