@@ -100,7 +100,7 @@ def draw_rows(num_words: int, num_rows: int, *, seed: int = 0) -> np.ndarray:
     rows = [np.ones(num_words, bool), np.zeros(num_words, bool)]
     known = {row.tobytes() for row in rows}
     limit = min(num_rows, 2**num_words)
-    sizes = np.linspace(1, max(1, num_words / 2), max(1, (limit - 1) // 2)).round().astype(int)
+    sizes = np.linspace(1, max(1, num_words / 2), (limit - 1) // 2).round().astype(int)
     times_left_out = np.zeros(num_words, int)
     for size in rng.permutation(sizes):
         row = np.ones(num_words, bool)
