@@ -33,7 +33,7 @@ from genrec.retrieval import Ranking, Retriever
 from genrec.safety.injection import harmless, recites
 from genrec.safety.personal import mask_personal
 from genrec.safety.screen import clean_message, clean_prose, own_words, screen
-from genrec.safety.toxicity import ToxicityScorer, verdict
+from genrec.safety.toxicity import ToxicityScorer, hurts_together, verdict
 from genrec.schema import (
     Attribution,
     Candidate,
@@ -354,7 +354,7 @@ class Assistant:
         if len(state.sentences) < 3:
             return state
         scores = self._toxicity.score([_said(state, state.sentences)])[0]
-        if verdict(scores) != "block":
+        if not hurts_together(scores):
             return state
         category = max(_HURTFUL, key=lambda label: scores[label])
         notice = _TEXTS["taken back"][state.language].format(_HARM_NAMES[category][state.language])
@@ -402,7 +402,7 @@ class Assistant:
         own = _without_titles(grounded.text, grounded.mentions)
         before = _said(state, state.sentences[-1:])  # some things hurt only together
         scores, *both = self._toxicity.score([own, f"{before} {own}"] if before else [own])
-        hurtful = next((one for one in (scores, *both) if verdict(one) != "ok"), None)
+        hurtful = scores if verdict(scores) != "ok" else next(filter(hurts_together, both), None)
         if hurtful:
             category = max(_HURTFUL, key=lambda label: hurtful[label])
             return replace(state, withheld=(*state.withheld, Withheld(category, round(hurtful["toxicity"], 4))))

@@ -150,14 +150,15 @@ def _is_end(text: str, position: int, after: int, end: int, is_final: bool) -> b
         return not following.islower()
     if marks != ".":
         return True
-    last = re.split(r"[\s(“\"*]", text[:position])[-1].lower()
+    written = re.split(r"[\s(“\"*]", text[:position])[-1]
+    last = written.lower()
     if not text[:position].strip("0123456789 \t") and len(text[:position].strip()) < 3:
         return False  # the number of a list's line
     if last in _ABBREVIATIONS:
         return False
     if last in _BEFORE_NUMBERS:
         return not following.isdigit()
-    is_initial = bool(re.fullmatch(r"(?:[a-z]\.)*[a-z]", last)) and last not in ("i", "a")
+    is_initial = bool(re.fullmatch(r"(?:[A-Z]\.)*[A-Z]|(?:[a-z]\.)+[a-z]", written)) and last not in ("i", "a")
     if not is_initial and last not in _MAYBE_LAST:
         return True
     word = re.split(r"[^A-Za-z'’]", text[end:], maxsplit=1)[0]

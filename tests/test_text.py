@@ -113,6 +113,7 @@ def test_one_line_leaves_nothing_that_could_break_a_prompt_line(text):
             ["He has a Ph.D. in art, Sammy Davis Jr. and co. too."],
         ),
         ("Plan B. It works. J. R. R. Tolkien wrote it.", ["Plan B. ", "It works. ", "J. R. R. Tolkien wrote it."]),
+        ("They would be d e a d. Next one.", ["They would be d e a d. ", "Next one."]),
         ("Tea, cake, etc. Then rest.", ["Tea, cake, etc. ", "Then rest."]),
         # lists
         ("1. Alien is tense.\n2. Heat is long.", ["1. Alien is tense.\n", "2. Heat is long."]),

@@ -54,8 +54,8 @@ _ATTACK = re.compile(
     r"|(?:只|仅)(?:需要?|要|能|准)?(?:回复|输出|打印)|(?:回复|输出|打印|重复)(?:单词|这个词|词语|口令|密码|暗号)|跟我(?:念|说|重复)|(?:每|你的)[^。！？\n]{0,4}(?:回答|回复|句话)[^。！？\n]{0,4}(?:开头|结尾|都要)",
 )
 _CANARY = re.compile(  # an order to say one thing in capitals; "say" and "write" are too common before names
-    rf"\b(?:{_OUT}|(?:S|P|O|R|W|E|T|A|D)(?:ay|rint|utput|eply|espond|rite|eturn|cho|ype|nswer|epeat|isplay))(?: (?:only|just|exactly|back|with|the|word|phrase)){{0,3}}:? [A-Z][A-Z0-9_]{{4,}}\b"
-    r"|(?:说|输出|回复|打印|回答|重复|写)[^。！？\n]{0,3} ?[A-Z][A-Z0-9_]{3,}"
+    rf"\b(?:{_OUT}|(?:S|P|O|R|W|E|T|A|D)(?:ay|rint|utput|eply|espond|rite|eturn|cho|ype|nswer|epeat|isplay))(?: (?:only|just|exactly|back|with|the|word|phrase)){{0,3}}:? [A-Z][A-Z0-9_-]{{4,}}\b"
+    r"|(?:说|输出|回复|打印|回答|重复|写)[^。！？\n]{0,3} ?[A-Z][A-Z0-9_-]{3,}"
 )
 _BASE64 = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{20,}={0,2}(?![A-Za-z0-9+/_=-])")
 _SHARED = 8  # words (Chinese: a word of the segmenter) in a row that a reply shares with the instructions only by reciting them
@@ -69,27 +69,24 @@ def is_attack(text: str) -> bool:
 
 
 def without_orders(text: str) -> str:
-    """Catalogue text without control marks and without the sentences in which `is_attack` finds an order."""
-    before = None
-    while text != before:  # what is cut may bring the two halves of a mark together
-        before, text = text, _cut(text)
-    return text
-
-
-def _cut(text: str) -> str:
-    text = _CONTROL.sub(" ", text)
+    """Catalogue text without the sentences in which `is_attack` finds an order or a control mark."""
     read = aligned(text)
     bad = [read.written(match.start(), match.end()) for match in _ATTACK.finditer(read.text)]
     bad += [
-        match.span() for pattern in (_CANARY, _BASE64) for match in pattern.finditer(text) if is_attack(match.group())
+        match.span()
+        for pattern in (_CONTROL, _CANARY, _BASE64)
+        for match in pattern.finditer(text)
+        if is_attack(match.group())
     ]
+    if not bad:
+        return text
     kept, position = [], 0
     for sentence in sentences([text]):
         end = position + len(sentence)
         if all(high <= position or end <= low for low, high in bad):
             kept.append(sentence)
         position = end
-    return re.sub(r" {2,}", " ", "".join(kept)).strip()
+    return "".join(kept).strip()
 
 
 @lru_cache(maxsize=4096)

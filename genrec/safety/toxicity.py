@@ -37,6 +37,11 @@ Verdict = Literal["ok", "mask", "block"]
 TOXICITY = 0.4
 HARM = 0.3
 OBSCENE = 0.2
+# Sentences that each passed are only withheld for what they say together where that is plain, measured 25 Nov 2026: at .4 with .3, 3 % of 400 pairs and 7 % of
+# 300 triples of benign English sentences would go; at .7 with .5 none, in neither language, and 4 % more of 300 Chinese insults that were cut in two are found
+# (English: 0 %; at .4 with .3 they were 10 % and 7 %).
+TOGETHER = 0.7
+HARM_TOGETHER = 0.5
 
 _WORDS_A_PIECE = 36  # about 50 tokens; the bundled model reads 60
 _WORDS_BETWEEN_PIECES = 27
@@ -53,6 +58,12 @@ def verdict(scores: Mapping[str, float]) -> Verdict:
     if harm >= HARM:
         return "block"
     return "mask" if scores["obscene"] >= OBSCENE else "ok"
+
+
+def hurts_together(scores: Mapping[str, float]) -> bool:
+    """Whether several sentences, each of which passed alone, must not stand together."""
+    harm = max(scores["insult"], scores["threat"], scores["identity_attack"])
+    return scores["toxicity"] >= TOGETHER and harm >= HARM_TOGETHER
 
 
 class ToxicityScorer:
