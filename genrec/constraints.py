@@ -30,11 +30,11 @@ _INFINITY = float("inf")
 _ROLES = tuple(
     (role, re.compile(pattern, re.IGNORECASE))
     for role, pattern in (
+        ("players", r"^(?:players|people)_(?:min|max)$"),
         ("minutes", r"(?:^|_|\b)(?:runtime|running_?time|duration|length|episode|minutes?|mins?|hours?|days)(?:_|$|\b)|时长|片长|(?<!营业)(?<!开放)(?<!上映)时间$"),
         ("price", r"(?:^|_|\b)(?:price|cost|fee|fare|budget)s?(?!_?(?:level|range))(?:_|$|\b)|价格|票价|房价|门票|人均|消费|费用|学费"),
         ("rating", r"(?:^|_|\b)(?<!content_)(?:rating|score|stars?|vote_average)(?!s?_?count)(?:_|$|\b)|评分|打分|分数|星级"),
         ("pages", r"(?:^|_|\b)(?:num_)?pages?(?:_|$|\b)|页数"),
-        ("players", r"^(?:players|people)_(?:min|max)$"),
         ("age", r"^(?:min_?)?age(?:_?(?:min|limit))?$|^年龄"),
         ("certificate", r"content_?rating|certificat|mpaa"),
         ("language", r"^(?:original_?)?language$|^语言$"),
@@ -288,7 +288,8 @@ def _field(name: str, by_kind: Mapping[str, Sequence[Attribute]]) -> Field:
                 values[key] = text
                 if role in ("minutes", "price") and (interval := _interval(text, factor)):
                     intervals[interval] = text
-    values = {**_other_ways(values, role), **values}
+    ways = {} if name == "creator" else _other_ways(values, role)
+    values = {**ways, **values}
     return Field(
         name,
         role,

@@ -110,7 +110,10 @@ def _match(
 
 def _check_years(text: str, subjects: list[Item], shelf: Sequence[Item], known_text: str) -> tuple[str, bool]:
     allowed = {str(item.year) for item in subjects if item.year is not None}
-    quoted = " ".join([known_text, *(_told(item) for item in shelf)])
+    numbers = (
+        str(value) for item in [*shelf, *subjects] for value in item.attributes.values()
+    )  # "1600 pages" is no year
+    quoted = " ".join([known_text, *(_told(item) for item in shelf), *numbers])
     allowed |= set(re.findall(r"\d{4}", quoted))
     decades = {year[:3] + "0" for year in allowed}
     wrong = [
