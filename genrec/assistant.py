@@ -395,6 +395,9 @@ class Assistant:
             mentioned=mentioned,
             before=state.text,
         )
+        titles = [mention.title for mention in grounded.mentions]
+        if len(set(titles)) < len(titles):  # "first Winnie-the-Pooh, then Winnie-the-Pooh"
+            return replace(state, withheld=(*state.withheld, Withheld("broken", 1.0)))
         if grounded.is_false:
             return replace(state, withheld=(*state.withheld, Withheld("fact", 1.0)))
         if any(recites(text, told) for told in INSTRUCTIONS.values()):

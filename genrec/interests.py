@@ -169,7 +169,7 @@ _CAPITALS = re.compile(  # what may be a title though nothing marks it: two or m
 _DONE_WITH: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = tuple(
     (kinds, re.compile(pattern, re.IGNORECASE))
     for kinds, pattern in (
-        (("album",), r"\b(?:listen(?:ed|ing)?|music|bands?|artists?|singers?|rappers?|concerts?|play (?:me|us|some)|(?:can|could|will) you (?:please )?play)\b|听(?!说)"),
+        (("album",), r"\b(?:listen(?:ed|ing)?|music|bands?|artists?|singers?|rappers?|concerts?|play (?:me|us|some)|(?:can|could|will) you (?:please )?play)\b|听(?!说)|(?:爵士|摇滚|古典|交响|流行|电子|民)乐(?!队)"),
         (("film", "series"), r"(?<!\ba )\bwatch(?:ed|ing)?\b|\b(?:saw|seen?|seeing)\b[^.!?]{0,60}\(\d{4}\)|(?:想|要|爱|喜欢|刚|好)看(?![看书])|看(?:过|了|完)"),
         (("book",), r"\bread(?:ing|s)?\b|\bauthors?\b|读"),
         (("dish",), r"\b(?:eat(?:ing)?|restaurants?|din(?:e|ing)|cuisine|hungry)\b|餐馆|餐厅|饭店|饭馆|吃|菜(?![单市鸟园])"),

@@ -118,6 +118,12 @@ def test_a_question_about_what_was_shown_asks_for_no_picks(make_assistant, scrip
     assert "1. **Alien**" in facts and "2. **" not in facts
 
 
+def test_a_sentence_that_names_one_thing_twice_is_written_again(make_assistant, scripted):
+    engine = scripted(["Take **Alien**, and after it **Alien**. ", "Take **Alien**."])
+    reply = last(make_assistant(engine), "space horror films")
+    assert reply.text == "Take **Alien**." and [one.category for one in reply.withheld] == ["broken"]
+
+
 def test_another_seed_has_other_ideas_and_every_wish_stays_answered(make_assistant, scripted):
     engine = scripted(["Fine."])
     assistant = make_assistant(engine)

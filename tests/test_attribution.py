@@ -179,7 +179,7 @@ def explained(make_assistant, message, *, on_shelf=(), in_message=(), start=Conv
     ("message", "retrieving", "wording"),
     [
         ("jazz, I ask kindly for tonight", "jazz", "kindly"),
-        ("专辑，麻烦帮忙介绍", "专辑", "麻烦"),
+        ("专辑，麻烦帮个忙", "专辑", "麻烦"),
     ],
 )
 def test_a_word_weighs_through_what_was_found_or_through_the_wording(make_assistant, message, retrieving, wording):
