@@ -13,7 +13,19 @@ from dataclasses import replace
 import gradio as gr
 import pytest
 
-from genrec.schema import Attribution, Candidate, Conversation, Item, Reply, Sentence, Withheld, Word, WordScore
+from genrec.schema import (
+    Attribution,
+    Candidate,
+    Citation,
+    Conversation,
+    Item,
+    Reply,
+    Sentence,
+    Withheld,
+    Word,
+    WordPair,
+    WordScore,
+)
 from genrec.settings import Settings
 from genrec.store import Store
 from genrec.ui import render
@@ -534,3 +546,19 @@ def test_the_app_serves_its_page_asks_for_nothing_from_elsewhere_and_closes(make
         gc.collect()  # what gradio leaves open is found here, not in somebody else's test
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_an_explanation_tells_both_ways_the_pair_and_the_facts_behind_a_sentence():
+    slow, jazz = Word("slow", 0, 4), Word("jazz<i>", 5, 12)
+    scores = (WordScore(slow, 3.0, 0.1, found=2.0, written=1.0), WordScore(jazz, 0.4, 0.5))
+    attribution = Attribution(
+        "slow jazz<i>", (slow, jazz), scores, (scores,), 0.9, (0.9,), 32, 1.0,
+        pairs=(WordPair(slow, jazz, 2.5),), citations=((Citation(Item("a", "album", "Kind of <b>"), 4.2),),),
+    )  # fmt: skip
+    shown = render.explanation(attribution, Reply(text="Fine.", sentences=(Sentence("Fine.", 0, 5),)))
+    assert "+2.0 through what was found, +1.0 through how it was written" in shown
+    assert '<span class="genrec-up" style="--strength' in shown and ">slow</span>" in shown
+    assert not re.search(r'genrec-(?:up|down)"[^>]*>jazz', shown)  # its interval holds 0
+    assert "<b>slow</b> and <b>jazz&lt;i&gt;</b> did 2.5 nats only together" in shown
+    assert "leans on the facts of Kind of &lt;b&gt; (+4.2)" in shown
+    assert "<i>" not in shown.replace('<i class="', "")

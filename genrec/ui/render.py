@@ -63,7 +63,8 @@ def cards(items: Sequence[Item], reply: Reply, vocabulary: Vocabulary) -> str:
 
 
 def word_colours(attribution: Attribution, scores: Sequence[WordScore]) -> str:
-    """The message with each word coloured by its score: green and underlined made the answer likelier, red and struck less likely."""
+    """The message with each word coloured by its score: green and underlined made the answer likelier, red and struck less likely; a
+    word whose interval holds 0 stays plain."""
     pieces, position = [], 0
     full = max(_FULL_COLOUR, *(abs(score.score) for score in scores))
     by_start = {score.word.start: score for score in scores}
@@ -71,10 +72,10 @@ def word_colours(attribution: Attribution, scores: Sequence[WordScore]) -> str:
         pieces.append(escape(attribution.message[position : word.start]))
         score = by_start.get(word.start)
         text = escape(word.text)
-        if score and score.score:
+        if score and score.score and score.is_certain:
             strength = min(1.0, abs(score.score) / full)
             side = "up" if score.score > 0 else "down"
-            hint = f"{score.score:+.2f} ± {score.error:.2f} nats"
+            hint = f"{score.score:+.2f} ± {score.error:.2f} nats: {_in_parts(score)}"
             text = f'<span class="genrec-{side}" style="--strength:{strength:.2f}" title="{hint}">{text}</span>'
         pieces.append(text)
         position = word.end
@@ -89,17 +90,20 @@ def explanation(attribution: Attribution, reply: Reply) -> str:
     head = (
         f'<p><span class="genrec-badge {trust}">explains {max(0.0, fit):.0%} of what leaving words out does</span></p>'
         f'<p class="genrec-words">{word_colours(attribution, attribution.whole)}</p>'
-        f"{_bars(attribution.whole)}"
+        f"{_bars(attribution.whole)}{_together(attribution)}"
     )
     rows = []
-    for sentence, scores in zip(reply.sentences, attribution.by_sentence, strict=True):
+    for number, (sentence, scores) in enumerate(zip(reply.sentences, attribution.by_sentence, strict=True)):
         told = (
             word_colours(attribution, scores)
             if scores
             else '<span class="genrec-quiet">no single word clearly changed it</span>'
         )
         text = escape(sentence.text.replace("**", "").strip())
-        rows.append(f'<details><summary>{text}</summary><p class="genrec-words">{told}</p></details>')
+        cited = attribution.citations[number] if attribution.citations else ()
+        names = ", ".join(f"{escape(one.item.title_in(reply.language))} ({one.score:+.1f})" for one in cited)
+        leaning = f'<p class="genrec-quiet">leans on the facts of {names}</p>' if names else ""
+        rows.append(f'<details><summary>{text}</summary><p class="genrec-words">{told}</p>{leaning}</details>')
     foot = (
         f'<p class="genrec-quiet">Green and underlined made it likelier, red and struck less likely, in nats. From {attribution.num_rows} shortened '
         f"messages in {attribution.seconds:.1f} s. A local approximation, not a cause.</p>"
@@ -113,7 +117,21 @@ def _bars(scores: Sequence[WordScore]) -> str:
     rows = [
         f'<div class="genrec-bar"><span>{escape(score.word.text)}</span>'
         f'<i class="{"up" if score.score > 0 else "down"}" style="width:{abs(score.score) / largest * 55:.0f}%"></i>'
-        f"<b>{score.score:+.1f}</b></div>"
+        f'<b title="{_in_parts(score)}">{score.score:+.1f}</b></div>'
         for score in top
     ]
     return "".join(rows)
+
+
+def _in_parts(score: WordScore) -> str:
+    """What of a score went which way."""
+    return f"{score.found:+.1f} through what was found, {score.written:+.1f} through how it was written"
+
+
+def _together(attribution: Attribution) -> str:
+    """The strongest pair of words that do something only together, if any does."""
+    pair = next((one for one in attribution.pairs if one.score >= 1), None)
+    if pair is None:
+        return ""
+    words = f"<b>{escape(pair.first.text)}</b> and <b>{escape(pair.second.text)}</b>"
+    return f'<p class="genrec-quiet">{words} did {pair.score:.1f} nats only together.</p>'

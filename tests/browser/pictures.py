@@ -48,7 +48,7 @@ def main() -> int:
             page = browser.new_page(viewport={"width": width, "height": height})
             page.set_default_timeout(90_000)
             page.goto(f"http://127.0.0.1:{PORT}/?__theme={theme}")
-            page.wait_for_function("() => !document.querySelector('#genrec-why').disabled")
+            page.wait_for_selector("#genrec-why:not([disabled])")
             if name == "chat":
                 page.screenshot(path=IMAGES / "first.png")
             answered(page, WISHES[language])

@@ -77,7 +77,7 @@ def test_words_are_coloured_when_asked_why(visit):
 
 def test_asking_why_before_any_reply_says_what_to_do_first(visit):
     page = visit()
-    page.wait_for_function("() => !document.querySelector('#genrec-why').disabled")
+    page.wait_for_selector("#genrec-why:not([disabled])")
     page.click("#genrec-why")
     page.get_by_text("Ask for a recommendation first").wait_for()
 
