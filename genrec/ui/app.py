@@ -137,9 +137,8 @@ class Handlers:
 
     @staticmethod
     def _nothing(hint: str):
-        """A first step that begins nothing. Not an error: outside the queue that is a failed request in the browser's console."""
-        gr.Info(hint, duration=5)
-        return (gr.skip(),) * 7
+        """A first step that begins nothing; the hint stands in the status line, as outside the queue no pop-up reaches the browser."""
+        return *(gr.skip(),) * 6, hint
 
     @staticmethod
     def _begin(session: Session):

@@ -102,7 +102,7 @@ def test_a_new_chat_is_empty(visit):
 def test_an_empty_message_is_answered_with_a_hint(visit):
     page = visit()
     say(page, "   ")
-    page.get_by_text("Type what you like first").wait_for()
+    wait_for_status(page, "Type what you like first")
 
 
 def test_markup_of_a_visitor_is_shown_as_text_and_never_run(visit):
@@ -128,7 +128,7 @@ def test_stop_keeps_what_was_written_and_the_box_is_free_again(visit, serve, mak
         def stream(self, messages, sampling, titles=None, min_titles=0):
             yield f"Take **{titles[0]}**. "
             yield "It is a calm one. "
-            gate.wait(30)
+            gate.wait(120)
             yield "Never shown."
 
     page = visit(serve(make_assistant(Waiting([""]))))
