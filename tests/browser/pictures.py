@@ -43,7 +43,6 @@ def main() -> int:
             ("chat", "en", "light", 1280, 860),
             ("dark", "zh", "dark", 1280, 860),
             ("phone", "en", "light", 390, 844),
-            ("phone-dark", "zh", "dark", 390, 844),
         ):
             page = browser.new_page(viewport={"width": width, "height": height})
             page.set_default_timeout(90_000)
