@@ -220,15 +220,7 @@ class Assistant:
                 if screen(text, self._toxicity.score([own_words(text)])[0], "en").refused:
                     continue  # as if it had been said here
                 shown = self._items(conversation.turns[-1].item_ids) if conversation.turns else []
-                profile = understand(
-                    text,
-                    conversation.profile,
-                    vocabulary=self.vocabulary,
-                    by_title=self.catalogue.by_title,
-                    fields=self._fields,
-                    last_items=shown,
-                    turn=len(conversation.turns),
-                ).profile
+                profile = self._understand(text, conversation.profile, shown, len(conversation.turns)).profile
                 conversation = replace(
                     conversation, turns=(*conversation.turns, replace(turn, text=text)), profile=profile
                 )
@@ -249,6 +241,18 @@ class Assistant:
             return message[:MAX_MESSAGE], ["cut"]
         return message, []
 
+    def _understand(self, text: str, profile: Profile, shown: Sequence[Item], turn: int) -> Understanding:
+        """What a visitor's turn says, in the light of his profile and of what was shown just before."""
+        return understand(
+            text,
+            profile,
+            vocabulary=self.vocabulary,
+            by_title=self.catalogue.by_title,
+            fields=self._fields,
+            last_items=shown,
+            turn=turn,
+        )
+
     def _prepare(
         self,
         conversation: Conversation,
@@ -263,15 +267,7 @@ class Assistant:
         was found for another message stays on the shelf; only what is told of the wishes changes."""
         turn = len(conversation.turns)
         shown = self._items(conversation.turns[-1].item_ids) if conversation.turns else []
-        understanding = understand(
-            message,
-            conversation.profile,
-            vocabulary=self.vocabulary,
-            by_title=self.catalogue.by_title,
-            fields=self._fields,
-            last_items=shown,
-            turn=turn,
-        )
+        understanding = self._understand(message, conversation.profile, shown, turn)
         wanted = asked_number(message) or (1 if tone == "brief" else NUM_PICKS)
         if held:
             ranking, candidates = held.ranking, held.candidates
@@ -542,14 +538,8 @@ class Assistant:
         profile = Profile()
         for index, turn in enumerate(turns):
             if turn.role == "user":
-                profile = understand(
-                    turn.text,
-                    profile,
-                    vocabulary=self.vocabulary,
-                    by_title=self.catalogue.by_title,
-                    last_items=self._items(turns[index - 1].item_ids) if index else [],
-                    turn=index,
-                ).profile
+                shown = self._items(turns[index - 1].item_ids) if index else []
+                profile = self._understand(turn.text, profile, shown, index).profile
         return profile
 
     def _retold(self, conversation: Conversation, heard: Profile, texts: Mapping[int, str]) -> Conversation:

@@ -224,6 +224,13 @@ def test_words_of_earlier_turns_that_the_model_still_reads_count_too(make_assist
     assert abs(scores["please"]) < 0.5 and abs(scores["jazz"]) < 0.5
 
 
+def test_conditions_of_an_earlier_turn_are_heard_as_they_were_when_it_was_said(make_assistant, scripted):
+    assistant = make_assistant(scripted(["Fine."]))
+    *_, first = assistant.reply(Conversation(), "a film in French", Sampling(seed=1))
+    assert any(one.field == "language" for one in first.conversation.profile.constraints)
+    assert assistant._heard(first.conversation.turns).constraints == first.conversation.profile.constraints
+
+
 def test_what_an_earlier_turn_asked_for_is_forgotten_with_its_words(make_assistant, assistant):
     *_, first = assistant.reply(Conversation(), "films about dinosaurs", Sampling(seed=1))
     conversation = assistant.rate(first.conversation, first.items[0].id, "like")
