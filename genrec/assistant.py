@@ -722,11 +722,9 @@ def _said(state: Reply, shown: Sequence[Sentence]) -> str:
 def _is_drifting(text: str, language: Language) -> bool:
     """Whether a sentence has left the reply's language; titles and names in the other one are no drift."""
     prose = re.sub(r"\*\*.+?\*\*", "", text)
-    return (
-        bool(has_cjk(prose) or re.search(r"[\u3000-\u303f\uff00-\uffef]", prose))
-        if language == "en"
-        else len(prose) > 20 and not has_cjk(prose)
-    )
+    if language == "en":
+        return bool(has_cjk(prose) or re.search(r"[\u3000-\u303f\uff00-\uffef]", prose))
+    return len(prose) > 20 and not has_cjk(prose)
 
 
 def _with_placeholder(state: Reply) -> Reply:

@@ -12,6 +12,7 @@ from genrec.errors import InputError
 from genrec.evaluate.recommender import as_table, count_repeats, inventions
 from genrec.schema import Mention, Reply
 from genrec.train.corpus import Corpus
+from genrec.train.data import read_rows
 from genrec.train.ranker import (
     LEARNED,
     Query,
@@ -24,7 +25,6 @@ from genrec.train.ranker import (
     measures,
     ranked_by,
     read_films,
-    read_rows,
     track_queries,
 )
 

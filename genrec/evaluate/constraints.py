@@ -6,19 +6,18 @@ The parser reads the visitor's text only; the labelled constraints are what the 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from genrec.catalogue import Catalogue, read_catalogue
 from genrec.constraints import Fields
-from genrec.errors import InputError
 from genrec.interests import understand
 from genrec.retrieval import Ranking, Retriever, SentenceEncoder, read_weights
 from genrec.schema import Profile
 from genrec.settings import ASSETS
 from genrec.text import normalise
+from genrec.train.data import read_rows
 from genrec.vocabulary import Vocabulary
 
 Rank = Callable[[Sequence[str], Profile], Ranking]
@@ -124,18 +123,6 @@ def meets(film: Row, constraints: Iterable[Row]) -> bool:
     return all(
         film[one["field"]] is not None and checks[one["op"]](film[one["field"]], one["value"]) for one in constraints
     )
-
-
-def read_rows(path: Path) -> list[Row]:
-    """The rows of a JSONL file.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    try:
-        return [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
-    except (OSError, ValueError) as error:
-        raise InputError(f"The data file {path} cannot be read: {error}") from error
 
 
 def bundled_rank(catalogue: Catalogue) -> Rank:

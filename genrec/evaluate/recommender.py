@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,17 +20,15 @@ from tqdm import tqdm
 
 from genrec.assistant import Assistant
 from genrec.evaluate.constraints import bundled_rank, evaluate_crosswoz, evaluate_taurec
-from genrec.evaluate.writer import interval
+from genrec.evaluate.writer import BOLD, LANGUAGES, interval, last_reply
 from genrec.load import load_assistant, set_threads
 from genrec.retrieval import read_weights
-from genrec.schema import Conversation, Language, Reply, Sampling
+from genrec.schema import Conversation, Reply, Sampling
 from genrec.settings import ASSETS, Settings
 from genrec.text import normalise
 from genrec.train.corpus import Corpus
 from genrec.train.ranker import LEARNED, Query, cross_validated, load_sources, means, measures, ranked_by
 
-_LANGUAGES: tuple[Language, ...] = ("en", "zh")
-_BOLD = re.compile(r"\*\*(.+?)\*\*")
 # What simpler rankings reach on these rows (the data's README), and what is aimed at.
 _FLOORS = {
     ("ReDial", "recall@10"): ("popularity .057, TF-IDF .045", 0.18),
@@ -102,17 +99,17 @@ def count_repeats(assistant: Assistant, corpus: Corpus, *, num_dialogues: int, s
     rng = random.Random(seed)
     num_repeats = 0
     for number in tqdm(range(num_dialogues), desc="repeats", file=sys.stderr, leave=False):
-        language = _LANGUAGES[number % 2]
+        language, sampling = LANGUAGES[number % 2], Sampling(seed=seed + number)
         wish = corpus.asks("recommend", rng.choice(corpus.items), language, rng)
-        first = _last(assistant, Conversation(), wish, seed + number, language)
+        first = last_reply(assistant, Conversation(), wish, sampling, language)
         conversation, gone = first.conversation, {item.id for item in first.items[:1]}
         for item in first.items[1:2] if number % 4 < 2 else ():
             conversation = assistant.rate(conversation, item.id, "dislike" if number % 8 < 4 else "seen")
             gone.add(item.id)
         if first.items:
             message = corpus.asks("reject", first.items[0], language, rng)
-            second = _last(assistant, conversation, message, seed + number, language)
-            third = _last(assistant, second.conversation, wish, seed + number, language)
+            second = last_reply(assistant, conversation, message, sampling, language)
+            third = last_reply(assistant, second.conversation, wish, sampling, language)
             num_repeats += any(item.id in gone for reply in (second, third) for item in reply.items)
     return num_repeats, num_dialogues
 
@@ -123,24 +120,19 @@ def count_inventions(assistant: Assistant, corpus: Corpus, *, num_replies: int, 
     rng = random.Random(seed)
     num_inventions = 0
     for number in tqdm(range(num_replies), desc="inventions", file=sys.stderr, leave=False):
-        language = _LANGUAGES[number % 2]
+        language, sampling = LANGUAGES[number % 2], Sampling(seed=seed + number)
         message = corpus.asks("recommend", rng.choice(corpus.items), language, rng)
-        num_inventions += inventions(_last(assistant, Conversation(), message, seed + number, language), assistant)
+        num_inventions += inventions(last_reply(assistant, Conversation(), message, sampling, language), assistant)
     return num_inventions, num_replies
 
 
 def inventions(reply: Reply, assistant: Assistant) -> int:
     """How many titles a reply shows as verified that the catalogue does not have."""
     marked = {normalise(mention.title) for mention in reply.mentions if not mention.is_matched}
-    shown = [*_BOLD.findall(reply.text), *(mention.title for mention in reply.mentions if mention.is_matched)]
+    shown = [*BOLD.findall(reply.text), *(mention.title for mention in reply.mentions if mention.is_matched)]
     return sum(
         normalise(title) not in marked and not assistant.catalogue.titled(title) for title in dict.fromkeys(shown)
     )
-
-
-def _last(assistant: Assistant, before: Conversation, message: str, seed: int, language: Language) -> Reply:
-    *_, reply = assistant.reply(before, message, Sampling(seed=seed), language=language)
-    return reply
 
 
 def _count_figure(name: str, measure: str, wrong: int, total: int) -> Figure:

@@ -14,7 +14,6 @@ speed      milliseconds a sentence on one core, and what that adds to the time t
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import random
 import re
@@ -31,7 +30,6 @@ import numpy as np
 from genrec.assistant import Assistant
 from genrec.catalogue import Catalogue, read_catalogue
 from genrec.engines import EngineInfo, Message
-from genrec.errors import InputError
 from genrec.evaluate.trials import (
     ATTEMPTS,
     BENIGN,
@@ -41,6 +39,7 @@ from genrec.evaluate.trials import (
     ordinary_number,
     personal_item,
 )
+from genrec.evaluate.writer import LANGUAGES
 from genrec.load import load_assistant, load_toxicity
 from genrec.prompt import INSTRUCTIONS
 from genrec.retrieval import Retriever, SentenceEncoder, read_weights
@@ -52,9 +51,9 @@ from genrec.schema import Conversation, Item, Language, Reply, Sampling
 from genrec.settings import ASSETS, Settings
 from genrec.store import Store
 from genrec.text import plain, sentences
+from genrec.train.data import read_rows
 from genrec.vocabulary import Vocabulary
 
-_LANGUAGES: tuple[Language, ...] = ("en", "zh")
 Figures = dict[str, Any]
 _WEAK = 0.35  # HateCheck functionalities below this are listed by name
 
@@ -84,17 +83,6 @@ def auc(labels: Sequence[bool], scores: Sequence[float]) -> float:
     return float((ranks[positive].sum() - num_positive * (num_positive + 1) / 2) / (num_positive * num_negative))
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """
-    Raises:
-        InputError: the file is not there.
-    """
-    if not path.is_file():
-        raise InputError(f"{path} is not there; give the folder of the toxicity labels with --data.")
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
-
-
 def measure_model(scorer: ToxicityScorer, data: Path, limit: int, seed: int) -> Figures:
     """The model and its rule on labelled texts. `limit` rows of the labels are drawn where it is not 0; suites are taken whole."""
     figures: Figures = {}
@@ -102,7 +90,7 @@ def measure_model(scorer: ToxicityScorer, data: Path, limit: int, seed: int) -> 
     random.Random(seed).shuffle(rows)
     rows = rows[: limit or None]
     scores = scorer.score([row["text"] for row in rows])
-    for language in _LANGUAGES:
+    for language in LANGUAGES:
         own = [
             (row["toxicity"] >= 0.5, score["toxicity"]) for row, score in zip(rows, scores) if row["lang"] == language
         ]
@@ -121,7 +109,7 @@ def measure_model(scorer: ToxicityScorer, data: Path, limit: int, seed: int) -> 
         if suite in ("hatecheck", "mhc_mandarin"):
             figures[f"{suite}/{functionality}"] = round(float(np.mean(ones)), 3)
     figures["functionalities_below_.35"] = [name for name, share in figures.items() if "/" in name and share < _WEAK]
-    for language in _LANGUAGES:
+    for language in LANGUAGES:
         figures[f"identity_mentions_flagged_{language}"] = right["rec_benign", language, "identity"].count(False)
     return figures
 
@@ -136,7 +124,7 @@ def measure_disguises(scorer: ToxicityScorer, data: Path, limit: int, seed: int)
     ]
     rng.shuffle(rows)
     figures: Figures = {}
-    for language in _LANGUAGES:
+    for language in LANGUAGES:
         texts = [row["text"] for row in rows if row["lang"] == language][: limit or None]
 
         def recall(texts: list[str]) -> float:
@@ -158,7 +146,7 @@ def measure_messages(scorer: ToxicityScorer, data: Path, catalogue: Catalogue) -
     rows = read_rows(data / "suites_dev.jsonl.gz")
     figures: Figures = {}
     for suite in ("xstest_safe", "rec_benign", "rec_toxic"):
-        for language in _LANGUAGES:
+        for language in LANGUAGES:
             own = [
                 refused(row["text"]) is not None for row in rows if row["suite"] == suite and row["lang"] == language
             ]
@@ -256,7 +244,7 @@ def measure_streams(
                 pools[row["lang"], is_hurtful].append(text)
     leaked = num_planted = lost = num_benign = taken_back = 0
     for _ in range(num_streams):
-        language = rng.choice(_LANGUAGES)
+        language = rng.choice(LANGUAGES)
         space = " " if language == "en" else ""
         told = [text + space for text in rng.sample(pools[language, False], rng.randint(2, 6))]
         planted = {
@@ -360,7 +348,7 @@ def measure_hostile(
     half = num_prompts // 2
     prompts = [
         row["text"][: len(row["text"]) // 2]
-        for language in _LANGUAGES
+        for language in LANGUAGES
         for row in [row for row in rows if row["lang"] == language][: half if language == "zh" else num_prompts - half]
     ]
     highest, num_refused, num_withheld = [], 0, 0

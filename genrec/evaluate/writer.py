@@ -33,8 +33,8 @@ from genrec.train.corpus import Corpus, Dialogue
 
 _WITH_ITEMS = ("recommend", "more", "reject", "refine", "mix", "mood", "occasion")
 _DIVERSE = Sampling(temperature=0.8, top_p=0.9)  # what diversity is measured at
-_LANGUAGES: tuple[Language, ...] = ("en", "zh")
-_BOLD = re.compile(r"\*\*(.+?)\*\*")
+LANGUAGES: tuple[Language, ...] = ("en", "zh")
+BOLD = re.compile(r"\*\*(.+?)\*\*")
 Figure = float | dict[str, Any]  # a number, or a share with its interval and how many it is of
 _ENDS = tuple('.!?。！？…；）)”"')
 
@@ -47,7 +47,7 @@ def judge(dialogue: Dialogue, reply: str) -> Counter[str]:
     counts: Counter[str] = Counter()
     about: Sequence = ()
     for sentence in sentences([reply]):
-        named = _BOLD.findall(sentence)
+        named = BOLD.findall(sentence)
         counts["titles_of"] += len(named)
         counts["titles"] += sum(title in titles for title in named)
         checked = ground(sentence, shelf, lambda title: (), language=dialogue.language, known_text=message, about=about)
@@ -64,7 +64,7 @@ def judge(dialogue: Dialogue, reply: str) -> Counter[str]:
         counts["fit_of"] += 1
         counts["fit"] += any(f"**{title}**" in reply for title in fitting)
     counts["language_of"] += 1
-    counts["language"] += has_cjk(_BOLD.sub("", reply)) == (dialogue.language == "zh")
+    counts["language"] += has_cjk(BOLD.sub("", reply)) == (dialogue.language == "zh")
     counts["named_of"] += 1
     counts["named"] += any(f"**{title}**" in reply for title in titles)
     return counts
@@ -120,7 +120,7 @@ def evaluate_raw(
 ) -> dict[str, Figure]:
     """Figures of what the model writes on composed prompts, by language."""
     figures: dict[str, Figure] = {}
-    for language in _LANGUAGES:
+    for language in LANGUAGES:
         source = (one for one in corpus.dialogues(seed, languages=(language,)) if one.intent in _WITH_ITEMS)
         counts: Counter[str] = Counter()
         for number, dialogue in enumerate(
@@ -143,14 +143,16 @@ def evaluate_served(
 ) -> dict[str, Figure]:
     """Figures of dialogues through the whole flow, half in each language, and how alike 20 replies to one message are."""
     figures: dict[str, Figure] = {}
-    for language in _LANGUAGES:
+    for language in LANGUAGES:
         rng = random.Random(seed)
         counts: Counter[str] = Counter()
         for number in tqdm(range(num_dialogues // 2), desc=f"served {language}"):
             wanted = rng.choice(corpus.items)
 
             drawn = replace(sampling, seed=seed + number)
-            first = _last(assistant, Conversation(), corpus.asks("recommend", wanted, language, rng), drawn, language)
+            first = last_reply(
+                assistant, Conversation(), corpus.asks("recommend", wanted, language, rng), drawn, language
+            )
             counts += judge_served(first, language)
             fitting = {candidate.item for candidate in first.candidates[:NUM_CANDIDATES] if candidate.fits}
             if fitting:
@@ -162,12 +164,12 @@ def evaluate_served(
             counts["answered"] += 1
             rejected = first.items[0]
             message = corpus.asks("reject", rejected, language, rng)
-            other = _last(assistant, first.conversation, message, drawn, language)
+            other = last_reply(assistant, first.conversation, message, drawn, language)
             counts += judge_served(other, language)
             counts["never_again_of"] += 1
             counts["never_again"] += rejected not in other.items
             message = corpus.asks("about", rejected, language, rng)
-            more = _last(assistant, first.conversation, message, drawn, language)
+            more = last_reply(assistant, first.conversation, message, drawn, language)
             counts += judge_served(more, language)
             counts["more_about_it_of"] += 1
             counts["more_about_it"] += tells_of(more, rejected, language)
@@ -175,7 +177,7 @@ def evaluate_served(
         message = corpus.asks("recommend", rng.choice(corpus.items), language, rng)
         figures[f"self_bleu_4_{language}"] = self_bleu_4(
             [
-                _last(assistant, Conversation(), message, replace(_DIVERSE, seed=number), language).text
+                last_reply(assistant, Conversation(), message, replace(_DIVERSE, seed=number), language).text
                 for number in range(20)
             ]
         )
@@ -189,7 +191,9 @@ def tells_of(reply: Reply, item: Item, language: Language) -> bool:
     return not reply.mentions and bool(copied_spans(reply.text, [item], language))
 
 
-def _last(assistant: Assistant, before: Conversation, message: str, sampling: Sampling, language: Language) -> Reply:
+def last_reply(
+    assistant: Assistant, before: Conversation, message: str, sampling: Sampling, language: Language
+) -> Reply:
     """The finished reply to a message."""
     *_, reply = assistant.reply(before, message, sampling, language=language)
     return reply
@@ -204,7 +208,7 @@ def judge_served(reply: Reply, language: str) -> Counter[str]:
     counts["whole_sentences"] += sum(is_whole(sentence.text) for sentence in reply.sentences)
     if reply.text:
         counts["language_of"] += 1
-        counts["language"] += has_cjk(_BOLD.sub("", reply.text)) == (language == "zh")
+        counts["language"] += has_cjk(BOLD.sub("", reply.text)) == (language == "zh")
     return counts
 
 

@@ -17,18 +17,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
 
 from genrec.catalogue import Catalogue
-from genrec.errors import InputError
 from genrec.interests import named_items, understand
 from genrec.load import check_asset
 from genrec.retrieval import FEATURES, Retriever, SentenceEncoder, scaled
 from genrec.schema import Item, Profile
 from genrec.settings import ASSETS
+from genrec.train.data import read_rows
 from genrec.vocabulary import Vocabulary
 
 NUM_FOLDS = 5
@@ -53,17 +52,6 @@ class Query:
     liked: np.ndarray  # bool (num_rows,)
     groups: np.ndarray  # items of one group count as one: takes of a song (num_rows,)
     num_liked: int  # groups that were liked, also those that may not come
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """
-    Raises:
-        InputError: the file is not there or is no JSONL.
-    """
-    try:
-        return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
 
 
 def read_films(folder: Path) -> Catalogue:

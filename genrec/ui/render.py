@@ -130,7 +130,7 @@ def _in_parts(score: WordScore) -> str:
 
 def _together(attribution: Attribution) -> str:
     """The strongest pair of words that do something only together, if any does."""
-    pair = next((one for one in attribution.pairs if one.score >= 1), None)
+    pair = next((one for one in attribution.pairs if one.score > 0), None)
     if pair is None:
         return ""
     words = f"<b>{escape(pair.first.text)}</b> and <b>{escape(pair.second.text)}</b>"
