@@ -164,10 +164,16 @@ def infer_columns(rows: Sequence[Mapping[str, Any]], wanted: Mapping[str, Sequen
     profiles = {name: _profile(name, values, len(sample)) for name, values in cells.items()}
     for field_name, columns in (wanted or {}).items():
         if field_name not in FIELDS:
-            raise CatalogueError(f"There is no field {field_name!r}. The fields are {', '.join(FIELDS)}.")
+            raise CatalogueError(
+                f"There is no field {field_name!r}. The fields are {', '.join(FIELDS)}.",
+                f"没有“{field_name}”这一栏。可用的有：{'、'.join(FIELDS)}。",
+            )
         for column in columns:
             if column not in profiles:
-                raise CatalogueError(f"There is no column {column!r}. The columns are {', '.join(list(names)[:40])}.")
+                raise CatalogueError(
+                    f"There is no column {column!r}. The columns are {', '.join(list(names)[:40])}.",
+                    f"没有“{column}”这一列。表里的列有：{'、'.join(list(names)[:40])}。",
+                )
     fields = {name: tuple(columns) for name, columns in (wanted or {}).items()}
     taken = {column for columns in fields.values() for column in columns}
     free = [column for column in profiles.values() if column.name not in taken and column.num_filled]

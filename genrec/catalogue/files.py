@@ -35,7 +35,7 @@ _DELIMITERS = ",;\t|"
 _TEXT_TYPES = (".jsonl", ".csv", ".tsv")
 
 
-def read_rows(path: Path) -> Iterator[tuple[int, Row | str]]:
+def read_rows(path: Path) -> Iterator[tuple[int, Row | CatalogueError]]:
     """(line number, row) of each row; in place of a row that cannot be used, the reason.
 
     Raises:
@@ -48,7 +48,8 @@ def read_rows(path: Path) -> Iterator[tuple[int, Row | str]]:
         return
     if suffix not in _TEXT_TYPES:
         raise CatalogueError(
-            f"{path.name}: a catalogue is a .jsonl or .csv file (both also as .gz), or a .parquet file."
+            f"{path.name}: a catalogue is a .jsonl or .csv file (both also as .gz), or a .parquet file.",
+            f"{path.name}：目录须是.jsonl或.csv文件（也可以是它们的.gz），或者.parquet文件。",
         )
     line = 0
     try:
@@ -63,9 +64,12 @@ def read_rows(path: Path) -> Iterator[tuple[int, Row | str]]:
                 for line, row in _json_rows(lines) if suffix == ".jsonl" else _csv_rows(lines, _delimiter(sample)):
                     yield line, row
     except (EOFError, gzip.BadGzipFile, zlib.error, csv.Error, _Overlong) as error:
-        yield line + 1, f"from here on the file cannot be read ({error})"
+        yield line + 1, _unreadable(error)
     except OSError as error:
-        raise CatalogueError(f"The catalogue {path} cannot be read: {error.strerror or error}.") from error
+        raise CatalogueError(
+            f"The catalogue {path} cannot be read: {error.strerror or error}.",
+            f"读不了{path}：{error.strerror or error}。",
+        ) from error
 
 
 def _head(file: io.BufferedIOBase) -> bytes:
@@ -77,7 +81,13 @@ def _head(file: io.BufferedIOBase) -> bytes:
     return head
 
 
-class _Overlong(Exception):
+def _unreadable(error: Exception) -> CatalogueError:
+    """What is said of the rest of a file that breaks off."""
+    chinese = error.chinese if isinstance(error, CatalogueError) else str(error)
+    return CatalogueError(f"from here on the file cannot be read ({error})", f"文件从这里起读不了（{chinese}）")
+
+
+class _Overlong(CatalogueError):
     """More text than a catalogue can be."""
 
 
@@ -91,31 +101,34 @@ def _lines(file: IO[str], limit: int | None) -> Iterator[str]:
             total += len(rest)
         total += len(line)
         if limit is not None and total > limit:
-            raise _Overlong(f"it unpacks to more than {_MAX_RATIO} times its size")
+            raise _Overlong(f"it unpacks to more than {_MAX_RATIO} times its size", f"解压后超过原来的{_MAX_RATIO}倍")
         yield line
 
 
-def _json_rows(lines: Iterator[str]) -> Iterator[tuple[int, Row | str]]:
+def _json_rows(lines: Iterator[str]) -> Iterator[tuple[int, Row | CatalogueError]]:
     for number, line in enumerate(lines, start=1):
         if len(line) > MAX_LINE:
-            yield number, f"longer than {MAX_LINE:,} characters"
+            yield number, CatalogueError(f"longer than {MAX_LINE:,} characters", f"超过{MAX_LINE:,}个字符")
         elif line.strip():
             try:
                 value = json.loads(line)
             except RecursionError:  # nested a hundred thousand deep
-                yield number, "nested too deep"
+                yield number, CatalogueError("nested too deep", "嵌套太深")
                 continue
             except ValueError:
-                yield number, "not JSON"
+                yield number, CatalogueError("not JSON", "不是JSON")
                 continue
-            yield number, _flat(value) if isinstance(value, dict) else "not a JSON object"
+            yield (
+                number,
+                _flat(value) if isinstance(value, dict) else CatalogueError("not a JSON object", "不是JSON对象"),
+            )
 
 
-def _csv_rows(lines: Iterator[str], delimiter: str) -> Iterator[tuple[int, Row | str]]:
+def _csv_rows(lines: Iterator[str], delimiter: str) -> Iterator[tuple[int, Row | CatalogueError]]:
     def checked() -> Iterator[str]:
         for line in lines:
             if len(line) > MAX_LINE:
-                raise _Overlong(f"a line is longer than {MAX_LINE:,} characters")
+                raise _Overlong(f"a line is longer than {MAX_LINE:,} characters", f"有一行超过{MAX_LINE:,}个字符")
             yield line
 
     csv.field_size_limit(MAX_LINE)
@@ -129,7 +142,12 @@ def _csv_rows(lines: Iterator[str], delimiter: str) -> Iterator[tuple[int, Row |
             if not _is_data(cells):
                 continue
         if any(cell.strip() for cell in cells[len(header) :]):
-            yield reader.line_num, f"more cells than the header has columns ({len(header)})"
+            yield (
+                reader.line_num,
+                CatalogueError(
+                    f"more cells than the header has columns ({len(header)})", f"单元格比表头的列数（{len(header)}）多"
+                ),
+            )
         else:
             yield (
                 reader.line_num,
@@ -154,18 +172,24 @@ def _is_data(cells: Sequence[str]) -> bool:
     return len(cells) == 1 or any(re.fullmatch(r"\s*-?\d+(?:[.,]\d+)?\s*", cell) for cell in cells)
 
 
-def _parquet_rows(path: Path) -> Iterator[tuple[int, Row | str]]:
+def _parquet_rows(path: Path) -> Iterator[tuple[int, Row | CatalogueError]]:
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise CatalogueError(f"{path.name}: reading Parquet needs pyarrow; `pip install pyarrow` adds it.") from error
+        raise CatalogueError(
+            f"{path.name}: reading Parquet needs pyarrow; `pip install pyarrow` adds it.",
+            f"{path.name}：读Parquet需要pyarrow，可用`pip install pyarrow`安装。",
+        ) from error
     line = 0
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
             if sum(group.total_byte_size for group in groups) > _MAX_RATIO * path.stat().st_size + _FREE:
-                raise CatalogueError(f"{path.name} unpacks to more than {_MAX_RATIO} times its size.")
+                raise CatalogueError(
+                    f"{path.name} unpacks to more than {_MAX_RATIO} times its size.",
+                    f"{path.name}解压后超过原来的{_MAX_RATIO}倍。",
+                )
             for batch in file.iter_batches(batch_size=1000):
                 for row in batch.to_pylist():
                     line += 1
@@ -173,8 +197,8 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, Row | str]]:
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         reason = one_line(str(error))[:200]
         if not line:
-            raise CatalogueError(f"The catalogue {path} cannot be read: {reason}") from error
-        yield line + 1, f"from here on the file cannot be read ({reason})"
+            raise CatalogueError(f"The catalogue {path} cannot be read: {reason}", f"读不了{path}：{reason}") from error
+        yield line + 1, _unreadable(CatalogueError(reason))
 
 
 def _flat(row: Mapping[Any, Any], depth: int = 0) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def read_item(
     default_kind: str,
     popularity: float = 3.0,
     columns: Columns | None = None,
-    on_remark: Callable[[str], None] = lambda remark: None,
+    on_remark: Callable[[CatalogueError], None] = lambda remark: None,
 ) -> Item:
     """The item of one row; `on_remark` hears of each cell that was left out. Without `columns` they are told by this row alone.
 
@@ -73,7 +73,7 @@ def read_item(
         CatalogueError: the row is no mapping, or has no title that could be shown.
     """
     if not isinstance(row, Mapping):
-        raise CatalogueError("not a JSON object")
+        raise CatalogueError("not a JSON object", "不是JSON对象")
     columns = columns or infer_columns([row])
 
     def first(name: str) -> Any:
@@ -88,7 +88,7 @@ def read_item(
             return ""
         raw = text_of(value, most_parts)
         if _is_formula(raw) or _is_order(raw):
-            on_remark(f"the {name} is a formula or speaks to the model")
+            on_remark(_no_text(name))
             return ""
         return clean(raw)[:MAX_FIELD]
 
@@ -98,9 +98,9 @@ def read_item(
     title, title_zh = clean(text_of(raw)), cell("title_zh")
     if not title and not title_zh:
         names = "+".join(columns.fields.get("title", ("title",)))
-        raise CatalogueError(f'the field "{names}" is missing or empty')
+        raise CatalogueError(f'the field "{names}" is missing or empty', f"“{names}”一栏缺失或为空")
     if _is_formula(text_of(raw)):
-        raise CatalogueError("the title is a spreadsheet formula")
+        raise CatalogueError("the title is a spreadsheet formula", "名称是电子表格公式")
     title, found_year, series = _parted_title(title, year(first("year")))
     pitch = dict.fromkeys(("pitch", "pitch_zh", "other_pitch", "other_pitch_zh"), "")
     for name in pitch:
@@ -182,15 +182,23 @@ def clean(text: str) -> str:
     return one_line(text)
 
 
-def _pitch(value: object, on_remark: Callable[[str], None]) -> str:
+def _no_text(name: str) -> CatalogueError:
+    return CatalogueError(f"the {name} is a formula or speaks to the model", f"“{name}”是公式，或是在对模型说话")
+
+
+def _pitch(value: object, on_remark: Callable[[CatalogueError], None]) -> str:
     """A description as one line, cut at the end of a sentence where there is one; "" for one that speaks to the model."""
     raw = text_of(value)
     text = clean(raw)
     if _is_order(raw) or text != raw and _is_order(text):
-        on_remark("the description speaks to the model and not to a reader")
+        on_remark(
+            CatalogueError(
+                "the description speaks to the model and not to a reader", "简介是在对模型说话，不是给读者看的"
+            )
+        )
         return ""
     if _is_formula(raw):
-        on_remark("the description is a spreadsheet formula")
+        on_remark(CatalogueError("the description is a spreadsheet formula", "简介是电子表格公式"))
         return ""
     if len(text) > MAX_FIELD:
         end = max(text.rfind(mark, MAX_FIELD // 4, MAX_FIELD) for mark in (". ", "! ", "? ", "。", "！", "？"))
@@ -265,7 +273,7 @@ def _tag(text: str) -> str:
 
 
 def _attributes(
-    row: Mapping[str, Any], types: Mapping[str, Type], on_remark: Callable[[str], None]
+    row: Mapping[str, Any], types: Mapping[str, Type], on_remark: Callable[[CatalogueError], None]
 ) -> dict[str, Attribute]:
     attributes: dict[str, Attribute] = {}
     for name, kind in types.items():
@@ -276,13 +284,14 @@ def _attributes(
         if kind in ("number", "boolean"):
             value = number(cell) if kind == "number" else truth(cell)
             if value is None:
-                on_remark(f"the {name} is no {'number' if kind == 'number' else 'yes or no'}")
+                wanted, chinese = ("number", "数字") if kind == "number" else ("yes or no", "是或否")
+                on_remark(CatalogueError(f"the {name} is no {wanted}", f"“{name}”不是{chinese}"))
                 continue
         else:
             is_list = isinstance(cell, (list, tuple))
             texts = parts(cell)[:_MAX_PARTS] if is_list else [text_of(cell)]
             if any(_is_formula(text) or _is_order(text) for text in texts):
-                on_remark(f"the {name} is a formula or speaks to the model")
+                on_remark(_no_text(name))
                 continue
             cleaned = tuple(dict.fromkeys(text for raw in texts if (text := clean(raw)[:MAX_FIELD])))
             value = cleaned if is_list else "".join(cleaned)
