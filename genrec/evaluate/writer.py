@@ -14,7 +14,7 @@ import math
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,8 +24,7 @@ from genrec.assistant import Assistant
 from genrec.engines.local import LocalEngine
 from genrec.errors import SettingsError
 from genrec.grounding import copied_spans, ground
-from genrec.load import load_assistant, set_threads
-from genrec.prompt import NUM_CANDIDATES
+from genrec.load import ASSETS, load_assistant, set_threads
 from genrec.schema import Conversation, Item, Language, Reply, Sampling
 from genrec.settings import Settings
 from genrec.text import has_cjk, plain, sentences, stutters, words
@@ -43,9 +42,9 @@ def judge(dialogue: Dialogue, reply: str) -> Counter[str]:
     """What one reply got right: pairs of counts named "x" and "x_of"."""
     shelf = [candidate.item for candidate in dialogue.candidates]
     titles = {item.title_in(dialogue.language) for item in shelf}
-    message = " ".join(part["content"] for part in dialogue.messages[1:])
+    message = " ".join([*(part["content"] for part in dialogue.messages[1:]), *dialogue.fits])
     counts: Counter[str] = Counter()
-    about: Sequence = ()
+    about: Sequence = shelf[:1] if dialogue.intent in ("about", "maker", "why") else ()  # whom the visitor asked about
     for sentence in sentences([reply]):
         named = BOLD.findall(sentence)
         counts["titles_of"] += len(named)
@@ -143,18 +142,21 @@ def evaluate_served(
 ) -> dict[str, Figure]:
     """Figures of dialogues through the whole flow, half in each language, and how alike 20 replies to one message are."""
     figures: dict[str, Figure] = {}
+    makers = {
+        language: {maker for item in assistant.catalogue.items if len(maker := item.creator_in(language)) > 3}
+        for language in LANGUAGES
+    }
     for language in LANGUAGES:
         rng = random.Random(seed)
         counts: Counter[str] = Counter()
+
         for number in tqdm(range(num_dialogues // 2), desc=f"served {language}"):
             wanted = rng.choice(corpus.items)
-
             drawn = replace(sampling, seed=seed + number)
-            first = last_reply(
-                assistant, Conversation(), corpus.asks("recommend", wanted, language, rng), drawn, language
-            )
-            counts += judge_served(first, language)
-            fitting = {candidate.item for candidate in first.candidates[:NUM_CANDIDATES] if candidate.fits}
+            message = corpus.asks("recommend", wanted, language, rng)
+            first = last_reply(assistant, Conversation(), message, drawn, language)
+            counts += judge_served(first, language, message, makers[language])
+            fitting = {candidate.item for candidate in first.candidates if candidate.fits}
             if fitting:
                 counts["fit_of"] += 1
                 counts["fit"] += bool(fitting & set(first.items))
@@ -165,12 +167,12 @@ def evaluate_served(
             rejected = first.items[0]
             message = corpus.asks("reject", rejected, language, rng)
             other = last_reply(assistant, first.conversation, message, drawn, language)
-            counts += judge_served(other, language)
+            counts += judge_served(other, language, message, makers[language])
             counts["never_again_of"] += 1
             counts["never_again"] += rejected not in other.items
             message = corpus.asks("about", rejected, language, rng)
             more = last_reply(assistant, first.conversation, message, drawn, language)
-            counts += judge_served(more, language)
+            counts += judge_served(more, language, message, makers[language])
             counts["more_about_it_of"] += 1
             counts["more_about_it"] += tells_of(more, rejected, language)
         figures |= _shares(counts, f"served_{{}}_{language}")
@@ -199,9 +201,9 @@ def last_reply(
     return reply
 
 
-def judge_served(reply: Reply, language: str) -> Counter[str]:
-    """What one reply of the whole flow got right, as `judge` counts it."""
-    counts: Counter[str] = Counter()
+def judge_served(reply: Reply, language: str, message: str, makers: Collection[str]) -> Counter[str]:
+    """What one reply of the whole flow got right, as `judge` counts it; `makers` are the catalogue's."""
+    counts = judge_facts(reply, message, makers)
     counts["titles_of"] += len(reply.mentions)
     counts["titles"] += sum(mention.is_matched for mention in reply.mentions)
     counts["whole_sentences_of"] += len(reply.sentences)
@@ -209,6 +211,26 @@ def judge_served(reply: Reply, language: str) -> Counter[str]:
     if reply.text:
         counts["language_of"] += 1
         counts["language"] += has_cjk(BOLD.sub("", reply.text)) == (language == "zh")
+    return counts
+
+
+def judge_facts(reply: Reply, message: str, makers: Collection[str]) -> Counter[str]:
+    """How many of the years and of the catalogue's makers that a reply states are those of an item that the sentence, or the last with a title (the
+    next, before there is one), names, or stand in its pitch or in the message. Counts "facts" and "facts_of"; plain look-up, nothing of what `ground` does."""
+    counts: Counter[str] = Counter()
+    subjects = [one.item for one in reply.mentions[:1] if one.item]
+    for sentence in reply.sentences:
+        named = [one.item for one in reply.mentions if one.item and sentence.start <= one.start < sentence.end]
+        subjects = named or subjects
+        told = " ".join(
+            f"{item.year} {item.creator} {item.creator_zh} {' '.join((*item.pitches_in('en'), *item.pitches_in('zh')))}"
+            for item in subjects
+        )
+        prose = BOLD.sub("·", sentence.text)
+        stated = set(re.findall(r"(?<!\d)(?:1[5-9]|20)\d\d(?!\d)", prose))
+        stated |= {maker for maker in makers if maker in prose}
+        counts["facts_of"] += len(stated)
+        counts["facts"] += sum(fact in told or fact.lower() in message.lower() for fact in stated)
     return counts
 
 
@@ -242,6 +264,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top-p", type=float, default=0.9)
     parser.add_argument("--model", default="bundled", help="the bundled writer or another model's folder")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--card", action="store_true", help="write the figures into the card of the bundled writer")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -253,6 +276,14 @@ def run(args: argparse.Namespace) -> int:
     sampling = Sampling(temperature=args.temperature, top_p=args.top_p)
     figures = evaluate_raw(assistant.engine, corpus, num_prompts=args.prompts, seed=args.seed, sampling=sampling)
     figures |= evaluate_served(assistant, corpus, num_dialogues=args.dialogues, seed=args.seed, sampling=sampling)
+    if args.card:
+        path = ASSETS / "models" / "writer" / "card.json"
+        card = json.loads(path.read_text("utf-8"))
+        command = (
+            f"python -m genrec evaluate writer --prompts {args.prompts} --dialogues {args.dialogues} --seed {args.seed}"
+        )
+        card["evaluation"] = {"command": command, "figures": figures}
+        path.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", "utf-8")
     if args.json:
         print(json.dumps(figures, ensure_ascii=False))
         return 0

@@ -11,6 +11,7 @@ One item and one message frame in ten (by hash) never enter training; `held_out=
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import random
 import re
@@ -23,14 +24,14 @@ from genrec.catalogue import Catalogue, read_catalogue
 from genrec.interests import asked_number
 from genrec.prompt import NUM_CANDIDATES, TONES, build_messages, length
 from genrec.schema import KINDS, Candidate, Interest, Item, Language, Profile, Turn
-from genrec.text import second_person
+from genrec.text import VOWEL_SOUND, second_person, units, with_article
 from genrec.vocabulary import Vocabulary
 
 _FRAMES = Path(__file__).with_name("frames")  # the hand-written sentences, one file a language
 _OPEN, _CLOSE = "\ue000", "\ue001"  # around copied facts while a reply is composed; private use, never in real text
 _INTENTS = {
     "recommend": 46, "more": 7, "reject": 8, "refine": 7, "nofit": 5, "mix": 4, "mood": 5, "occasion": 4, "compare": 3, "why": 3,
-    "about": 7, "maker": 3, "greeting": 1.5, "thanks": 1, "offtopic": 1, "unclear": 1.5, "insult": 1,
+    "about": 7, "maker": 5, "greeting": 1.5, "thanks": 1, "offtopic": 1, "unclear": 1.5, "insult": 1,
 }  # fmt: skip
 _ABOUT_ONE_ITEM = ("compare", "why", "about", "maker")
 _NO_ITEMS = ("greeting", "thanks", "offtopic", "unclear", "insult")
@@ -112,7 +113,8 @@ class _Scene:
     intent: str
     tone: str
     candidates: tuple[Candidate, ...]  # in rank order
-    wishes: tuple[str, ...]
+    wishes: tuple[str, ...]  # of the message
+    before: tuple[str, ...]  # wishes told earlier in the talk
     dislike: str
     kind: str  # of the first item on the shelf
     num_picks: int  # titles the reply names; 0 where the visitor asks for no choice
@@ -120,10 +122,21 @@ class _Scene:
 
 
 @dataclass(frozen=True)
-class _Frames:
-    """Frames of one language by (intent, part); `kinds` is None for "any"."""
+class _Frame:
+    """A hand-written sentence or reply with slots in braces."""
 
-    by_part: dict[tuple[str, str], list[tuple[frozenset[str] | None, str, str]]] = field(default_factory=dict)
+    text: str
+    tone: str
+    kinds: frozenset[str] | None  # None for any
+    slots: frozenset[str]
+    num_titles: int
+
+
+@dataclass(frozen=True)
+class _Frames:
+    """Frames of one language by (intent, part)."""
+
+    by_part: dict[tuple[str, str], list[_Frame]] = field(default_factory=dict)
 
     def pick(
         self,
@@ -137,17 +150,26 @@ class _Frames:
     ) -> str:
         """A random frame that suits the kinds and tone and whose slots are all there; with `num_titles`, one that names so many
         items. "" when there is none."""
-        rows = self.by_part.get((intent, part), [])
+        frames = self.by_part.get((intent, part), [])
         if num_titles:
-            rows = [row for row in rows if len(set(re.findall(r"\{title\d?\}", row[2]))) == num_titles]
+            frames = [frame for frame in frames if frame.num_titles == num_titles]
+        named, asked = slots.keys(), frozenset(kinds)
+
+        def suits(frame: _Frame, is_tone_free: bool) -> bool:
+            return (
+                frame.slots <= named
+                and (frame.kinds is None or asked <= frame.kinds)
+                and (is_tone_free or frame.tone in ("any", tone))
+            )
+
+        for _ in range(
+            16 if frames else 0
+        ):  # most suit: a draw that is repeated until one does is as fair and need not look at all
+            frame = rng.choice(frames)
+            if suits(frame, False):
+                return frame.text
         for is_tone_free in (False, True):
-            fitting = [
-                text for only, its_tone, text in rows
-                if (only is None or set(kinds) <= only)
-                and (is_tone_free or its_tone in ("any", tone))
-                and set(re.findall(r"\{(\w+)\}", text)) <= slots.keys()
-            ]  # fmt: skip
-            if fitting:
+            if fitting := [frame.text for frame in frames if suits(frame, is_tone_free)]:
                 return rng.choice(fitting)
         return ""
 
@@ -228,6 +250,19 @@ class Corpus:
             visitor |= {"ref": title, "title": title}
         return self._message(rng, language, intent, "any", visitor, [item.kind])
 
+    def lexicon(self) -> set[str]:
+        """All words and Chinese characters that a reply can hold beside what it copies from its prompt."""
+        texts = [
+            re.sub(r"\{\w+\}", " ", frame.text)
+            for frames in self._frames.values()
+            for (_, part), rows in frames.by_part.items()
+            if part != "message"
+            for frame in rows
+        ]
+        kinds = itertools.chain(*_PLURALS.values(), *_SINGULARS.values(), *_CHINESE_KINDS.values(), KINDS)
+        told = (self.vocabulary.translate(kind, language) for kind in KINDS for language in ("en", "zh"))
+        return units(" ".join([*texts, *kinds, *told, "an your yours yourself you are 你 您"]))
+
     # One scene, and exchanges in it
 
     def _scene(self, rng: random.Random, language: Language, max_candidates: int, is_simple: bool) -> _Scene:
@@ -247,6 +282,12 @@ class Corpus:
             intent in _NO_ITEMS or intent in ("nofit", *_ABOUT_ONE_ITEM) and rng.random() < 0.5 or rng.random() < 0.12
         )
         candidates, wishes = self._fit(rng, shelf, language, intent, is_plain)
+        before: list[str] = []
+        while candidates and not is_simple and rng.random() < 0.2 and len(before) < 2:
+            place = rng.randrange(len(shelf))
+            before.append(self._phrase(rng, shelf[place], language))
+            if rng.random() < 0.7:
+                candidates[place] = replace(candidates[place], fits=(before[-1], *candidates[place].fits)[:2])
         tone = rng.choice(list(TONES))
         num_picks = min(len(candidates), rng.choice((1, 1, 2) if tone == "brief" else (1, 2, 2, 2, 3)))
         return _Scene(
@@ -255,6 +296,7 @@ class Corpus:
             tone,
             tuple(candidates),
             tuple(wishes),
+            tuple(before),
             dislike=self._phrase(rng, rng.choice(self.items), language) if rng.random() < 0.15 else "",
             kind=shelf[0].kind,
             num_picks=num_picks if intent in _CHOICES else 0,
@@ -286,11 +328,14 @@ class Corpus:
                 visitor["title2"] = f"{_OPEN}{candidates[1].item.title_in(language)}{_CLOSE}"
 
         message = self._message(rng, language, intent, tone, visitor, [scene.kind])
+        for name in ("feeling", "occasion"):  # a reply speaks of none that was not told
+            if _unmark(visitor[name])[0].lower() not in message.lower():
+                del visitor[name]
         reply = self._reply(rng, language, intent, tone, candidates, visitor, scene.num_picks)
         if not message or not reply or asked_number(message) not in (0, scene.num_picks):
             return None
         text, copied = _unmark(reply)
-        wishes = tuple(Interest(wish) for wish in scene.wishes)
+        wishes = tuple(Interest(wish) for wish in (*scene.before, *scene.wishes))
         messages = build_messages(
             language=language,
             profile=Profile(wishes + ((Interest(scene.dislike, is_like=False),) if scene.dislike else ())),
@@ -300,6 +345,7 @@ class Corpus:
             vocabulary=self.vocabulary,
             tone=tone,
             num_picks=scene.num_picks,
+            intent=intent,
             note=_NO_FIT[language].format(scene.wishes[-1]) if intent == "nofit" and scene.wishes else "",
         )
         return Dialogue(messages, text, copied, language, intent, scene.candidates, scene.wishes, rejected)
@@ -313,7 +359,10 @@ class Corpus:
             item = real if rng.random() < (0.5 if not self.held_out else 1.0) else self._invent(rng, real.kind)
             if rng.random() < 0.25 and not self.held_out:
                 item = _with_gaps(rng, item)
-            if all(item.title != other.title and (item.pitch != other.pitch or not item.pitch) for other in shelf):
+            told = {item.title, *item.pitches_in("en"), *item.pitches_in("zh")} - {""}
+            if told.isdisjoint(
+                text for one in shelf for text in (one.title, *one.pitches_in("en"), *one.pitches_in("zh"))
+            ):
                 shelf.append(item)
         return shelf
 
@@ -422,7 +471,7 @@ class Corpus:
             slots.pop("match", None)
         kinds = [candidate.item.kind for candidate in chosen]
         whole = frames.pick(rng, intent, "whole", tone, slots, kinds, num_picks)
-        if intent in _ABOUT_ONE_ITEM or whole and rng.random() < 0.3:
+        if intent in _ABOUT_ONE_ITEM or whole and rng.random() < 0.2:
             return _fill(whole, slots, language)
         parts = []
         if rng.random() < 0.75 or intent not in ("recommend",):
@@ -501,7 +550,7 @@ class Corpus:
         return rng.choice((
             tag, tag, f"{tag} {kinds}", f"{tag} {kinds}", f"{mood} {tag}", f"{mood} {kinds}", f"{tag} and {tag2}", f"something {mood}", f"{kinds} about {tag}",
             f"{kinds} from {country}", f"{rng.choice(_QUALITIES)} {tag} {kinds}", f"{tag} {kinds} for {rng.choice(_FOR)}", f"{decade:02d}s {kinds}", f"{mood} {tag} {kinds}",
-            f"a {rng.choice(_QUALITIES)} {tag} {kind}", f"a {mood} {kind}", f"{rng.choice(_QUALITIES)} {kinds}", f"{kinds} like {self._invent_title(rng)}",
+            with_article(f"{rng.choice(_QUALITIES)} {tag} {kind}"), with_article(f"{mood} {kind}"), f"{rng.choice(_QUALITIES)} {kinds}", f"{kinds} like {self._invent_title(rng)}",
             f"{tag} {kinds} that are {mood}", f"something {mood} with {tag}", f"{rng.choice(self._words)} {tag}",
         ))  # fmt: skip
 
@@ -582,7 +631,9 @@ def _read_frames(path: Path, *, held_out: bool) -> _Frames:
         if row["part"] == "message" and is_held_out(row["text"]) != held_out:
             continue
         kinds = None if row["kinds"] == "any" else frozenset(row["kinds"])
-        frames.by_part.setdefault((row["intent"], row["part"]), []).append((kinds, row["tone"], row["text"]))
+        slots = frozenset(re.findall(r"\{(\w+)\}", row["text"]))
+        frame = _Frame(row["text"], row["tone"], kinds, slots, sum(slot.startswith("title") for slot in slots))
+        frames.by_part.setdefault((row["intent"], row["part"]), []).append(frame)
     return frames
 
 
@@ -592,7 +643,7 @@ def _fill(frame: str, slots: dict[str, str], language: Language) -> str:
     if language == "zh":
         return text
     marks = f"[{_OPEN}]?"
-    text = re.sub(rf"\b([Aa]) (?={marks}[aeio])", r"\1n ", text).replace(f".{_CLOSE}.", f".{_CLOSE}")
+    text = re.sub(rf"\b([Aa]) (?={marks}{VOWEL_SOUND})", r"\1n ", text).replace(f".{_CLOSE}.", f".{_CLOSE}")
     return re.sub(
         rf"(^|[.!?] )({marks})([a-z])", lambda match: match.group(1) + match.group(2) + match.group(3).upper(), text
     )

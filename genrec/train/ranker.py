@@ -3,6 +3,7 @@
 The loss is the listwise softmax (ListNet's top-one form, Cao et al. 2007): minus the log-probability of each liked item among all that may be
 recommended. Films and music count alike, whatever the number of their dialogues, so that the weights suit either. Weights are not negative: every
 feature is built so that more is better. Measured by cross-validation over dialogues: no turn of a dialogue is ranked by weights that saw another.
+What is liked together is told by the other dialogues that are learned from, as the app's store tells it of other visitors' ratings.
 """
 
 from __future__ import annotations
@@ -24,15 +25,17 @@ from scipy.optimize import minimize
 from genrec.catalogue import Catalogue
 from genrec.interests import named_items, understand
 from genrec.load import check_asset
-from genrec.retrieval import FEATURES, Retriever, SentenceEncoder, scaled
+from genrec.retrieval import FEATURES, Retriever, scaled
 from genrec.schema import Item, Profile
 from genrec.settings import ASSETS
+from genrec.static_encoder import StaticEncoder
+from genrec.store import MIN_TOGETHER
 from genrec.train.data import read_rows
 from genrec.vocabulary import Vocabulary
 
 NUM_FOLDS = 5
-NUM_RANDOM = 400  # items a list that were not liked; the loss is corrected for those left out
-# What these dialogues cannot teach, set by hand: each holds one kind only, so whether the visitor wants the kind of what he named stays open.
+# What these dialogues cannot teach, set by hand: each holds one kind only, so whether the visitor wants the kind of what he named stays open (and has no
+# part in the figures, since it is the same for all items).
 BY_HAND = {"like_kind": 0.5}
 LEARNED = tuple(name for name in FEATURES if name not in BY_HAND)
 DATA = (
@@ -52,6 +55,7 @@ class Query:
     liked: np.ndarray  # bool (num_rows,)
     groups: np.ndarray  # items of one group count as one: takes of a song (num_rows,)
     num_liked: int  # groups that were liked, also those that may not come
+    seeds: tuple[int, ...] = ()  # rows of the catalogue: what he had said he likes
 
 
 def read_films(folder: Path) -> Catalogue:
@@ -92,7 +96,7 @@ def read_tracks(folder: Path) -> tuple[Catalogue, dict[str, str]]:
     return Catalogue(items), {row["id"]: row["cluster"] for row in rows}
 
 
-def film_queries(folder: Path, encoder: SentenceEncoder, vocabulary: Vocabulary) -> list[Query]:
+def film_queries(folder: Path, encoder: StaticEncoder, vocabulary: Vocabulary) -> list[Query]:
     """One query a dialogue, after its first turns of the seeker."""
     catalogue = read_films(folder)
     vocabulary = vocabulary.with_terms(catalogue.tags())
@@ -118,7 +122,7 @@ def film_queries(folder: Path, encoder: SentenceEncoder, vocabulary: Vocabulary)
     return queries
 
 
-def track_queries(folder: Path, encoder: SentenceEncoder, vocabulary: Vocabulary) -> list[Query]:
+def track_queries(folder: Path, encoder: StaticEncoder, vocabulary: Vocabulary) -> list[Query]:
     """One query a turn; what was liked or not in earlier turns is known, what is said of this turn's list is not."""
     catalogue, song_of = read_tracks(folder)
     vocabulary = vocabulary.with_terms(catalogue.tags())
@@ -182,32 +186,56 @@ def _query(
     parts = retriever.features(profile, message, turn=turn, previous=previous)
     rows = np.flatnonzero(allowed)
     features = np.stack([scaled(name, parts[name], allowed)[rows] for name in LEARNED], axis=1)
-    return Query(id, dialogue, rows, features, np.isin(rows, liked), groups[rows], num_liked)
+    seeds = tuple(retriever.rows(profile.liked))
+    return Query(id, dialogue, rows, features, np.isin(rows, liked), groups[rows], num_liked, seeds)
+
+
+def with_together(queries: Sequence[Query], told_by: Sequence[Query]) -> list[Query]:
+    """The queries with the feature "together" told by the dialogues of `told_by`, each query's own left out."""
+    names = sorted({query.dialogue for query in told_by})
+    number = {name: place for place, name in enumerate(names)}
+    size = 1 + max((max((int(query.rows.max(initial=0)), *query.seeds)) for query in (*queries, *told_by)), default=0)
+    likes = np.zeros((len(names), size), np.float32)  # 1 where a dialogue's visitor likes an item
+    for query in told_by:
+        likes[number[query.dialogue], [*query.seeds, *query.rows[query.liked]]] = 1
+    told = []
+    for query in queries:
+        others = np.array([name != query.dialogue for name in names], bool)
+        features = query.features.copy()
+        values = liked_together(likes[others], query.seeds)[query.rows]
+        features[:, LEARNED.index("together")] = scaled("together", values, np.ones(len(values), bool))
+        told.append(replace(query, features=features))
+    return told
+
+
+def liked_together(likes: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
+    """What `Store.liked_together` says, in [0, 1] (num_items,), where `likes` are 0 or 1 (num_users, num_items)."""
+    if not seeds:
+        return np.zeros(likes.shape[1], np.float32)
+    pairs = likes[:, list(seeds)].T @ likes  # (num_seeds, num_items)
+    pairs[pairs < MIN_TOGETHER] = 0
+    pairs[:, list(seeds)] = 0
+    totals = np.maximum(1, likes.sum(0))
+    return (pairs / np.sqrt(totals[list(seeds)][:, None] * totals)).max(0)
 
 
 @dataclass(frozen=True)
 class _Lists:
-    """Queries as arrays of one shape: Q queries, R items each (liked first, then random ones), F features."""
+    """Queries as arrays of one shape: Q queries, R items each, F features."""
 
     features: np.ndarray  # (Q, R, F)
-    offsets: np.ndarray  # added to the score; corrects for the items left out (Q, R)
+    offsets: np.ndarray  # added to the score: 0, or so low that it does not count where a query has fewer items (Q, R)
     shares: np.ndarray  # of the loss, 1 / number liked for the liked (Q, R)
 
 
-def _lists(queries: Sequence[Query], seed: int) -> _Lists:
-    rng = np.random.default_rng(seed)
-    most = max(int(query.liked.sum()) for query in queries)
-    shape = (len(queries), most + NUM_RANDOM)
+def _lists(queries: Sequence[Query]) -> _Lists:
+    shape = (len(queries), max(len(query.rows) for query in queries))
     features = np.zeros((*shape, len(LEARNED)), np.float32)
     offsets, shares = np.full(shape, -1e9, np.float32), np.zeros(shape, np.float32)
     for number, query in enumerate(queries):
-        liked, others = np.flatnonzero(query.liked), np.flatnonzero(~query.liked)
-        drawn = rng.choice(others, min(NUM_RANDOM, len(others)), replace=False)
-        size = len(liked) + len(drawn)
-        features[number, :size] = query.features[np.concatenate([liked, drawn])]
-        offsets[number, :size] = 0
-        offsets[number, len(liked) : size] = math.log(len(others) / max(1, len(drawn)))
-        shares[number, : len(liked)] = 1 / max(1, len(liked))
+        size = len(query.rows)
+        features[number, :size], offsets[number, :size] = query.features, 0
+        shares[number, :size] = query.liked / max(1, int(query.liked.sum()))
     return _Lists(features, offsets, shares)
 
 
@@ -241,17 +269,18 @@ def cross_validated(
         names = sorted({query.dialogue for query in queries})
         drawn = dict(zip(names, np.random.default_rng(seed).permutation(len(names)) % num_folds, strict=True))
         folds.append(np.array([drawn[query.dialogue] for query in queries]))
-    lists = [_lists(queries, seed) for queries in sources]
     ranked = [[np.zeros(0, int)] * len(queries) for queries in sources]
     for fold in range(num_folds):
-        kept = [
-            _Lists(one.features[own != fold], one.offsets[own != fold], one.shares[own != fold])
-            for one, own in zip(lists, folds, strict=True)
+        seen = [
+            [query for query, its in zip(queries, own, strict=True) if its != fold]
+            for queries, own in zip(sources, folds, strict=True)
         ]
-        weights = fit(kept, ridge=ridge)
-        for queries, own, first in zip(sources, folds, ranked, strict=True):
-            for number in np.flatnonzero(own == fold).tolist():
-                first[number] = ranked_by(queries[number], weights)
+        weights = fit([_lists(with_together(queries, queries)) for queries in seen], ridge=ridge)
+        for queries, known, own, first in zip(sources, seen, folds, ranked, strict=True):
+            held_out = np.flatnonzero(own == fold).tolist()
+            told = with_together([queries[number] for number in held_out], known)
+            for number, query in zip(held_out, told, strict=True):
+                first[number] = ranked_by(query, weights)
     return ranked
 
 
@@ -284,7 +313,7 @@ def means(rows: Sequence[Sequence[float]], dialogues: Sequence[str]) -> list[tup
 
 def load_sources(folder: Path) -> tuple[list[Query], list[Query]]:
     """The queries of films and of music."""
-    encoder = SentenceEncoder.load(ASSETS / "models" / "encoder")
+    encoder = StaticEncoder.load(ASSETS / "models" / "encoder")
     vocabulary = Vocabulary.load(ASSETS / "catalogue" / "vocabulary.json")
     return film_queries(folder, encoder, vocabulary), track_queries(folder, encoder, vocabulary)
 
@@ -303,7 +332,7 @@ def train(folder: Path, out: Path, *, ridge: float, seed: int) -> dict[str, floa
         )
         for measure, (mean, error) in zip(("recall_10", "hit_10", "ndcg_10"), found, strict=True):
             figures |= {f"{name}_{measure}": round(mean, 4), f"{name}_{measure}_se": round(error, 4)}
-    weights = fit([_lists(queries, seed) for queries in sources], ridge=ridge)
+    weights = fit([_lists(with_together(queries, queries)) for queries in sources], ridge=ridge)
     named = {name: round(float(weight), 3) for name, weight in zip(LEARNED, weights, strict=True)} | BY_HAND
     named = {name: named[name] for name in FEATURES if named[name]}
     out.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,9 @@
 """Trains the bundled writer: a small Llama that learns to copy facts from a shelf and to phrase them like a person.
 
 The recipe is the one that worked on two cores: Muon on the hidden matrices, AdamW on embeddings and norms, a shelf that grows from one
-candidate to three, a constant rate and then a cosine, rows bucketed by length, bf16 autocast. Training resumes from its checkpoint
-folder. Loss weights: 1 on the reply, 2 on copied facts, half on a few of the prompt's tokens.
+candidate to three, a constant rate and then a cosine, rows bucketed by length, bf16 autocast. On a GPU the same with larger batches, which
+processes of their own compose (`--workers`): there the composing takes longer than the learning. Training resumes from its checkpoint folder. Loss weights: 1 on
+the reply, 2 on copied facts, half on a few of the prompt's tokens.
 """
 
 from __future__ import annotations
@@ -59,8 +60,11 @@ class Recipe:
     layers: int = 5
     heads: int = 4
     intermediate: int = 704
+    minutes: float = 0.0  # within which the rate has fallen to its end even if not all steps were made; 0 sets no limit
     batch_tokens: int = 3072
+    workers: int = 0  # processes that compose the dialogues
     exchanges: int = 4  # that share a system text
+    rate: float = 1.0  # share of the two rates below that is the full rate
     muon_rate: float = 0.02
     adam_rate: float = 5e-3  # on embeddings of spread 0.08
     warmup_steps: int = 20
@@ -123,26 +127,34 @@ class Row:
 def encode(tokenizer: PreTrainedTokenizerFast, dialogues: Sequence[Dialogue], recipe: Recipe) -> Row:
     """The row of dialogues that share their system text; those that would pass the window are left out."""
     row = Row([], [], [], [])
+    system = _prompt_ids(tokenizer, dialogues[0].messages[:1], is_asked=False)
     for number, dialogue in enumerate(dialogues, start=1):
-        prompt = tokenizer.apply_chat_template(
-            dialogue.messages, add_generation_prompt=True, tokenize=True, return_dict=False
-        )
-        reply = tokenizer(dialogue.reply, add_special_tokens=False, return_offsets_mapping=True)
+        prompt = _prompt_ids(tokenizer, dialogue.messages[1:], is_asked=True)
+        reply = tokenizer.backend_tokenizer.encode(dialogue.reply, add_special_tokens=False)
         is_copied = bytearray(len(dialogue.reply) + 1)
         for start, end in dialogue.copied:
             is_copied[start:end] = b"\x01" * (end - start)
-        weights = [
-            recipe.copied_weight if is_copied[max(start, end - 1)] else 1.0 for start, end in reply["offset_mapping"]
-        ]
-        ids = [*prompt, *reply["input_ids"], tokenizer.eos_token_id]
+        weights = [recipe.copied_weight if is_copied[max(start, end - 1)] else 1.0 for start, end in reply.offsets]
+        ids = [*prompt, *reply.ids, tokenizer.eos_token_id]
         weights = [recipe.prompt_weight] * len(prompt) + weights + [1.0]
-        num_shared = prompt.index(tokenizer.eos_token_id) + 1  # the end of the system text
-        if len(ids) > WINDOW or row.ids and len(row.ids) + len(ids) - num_shared > WINDOW:
+        if max(len(row.ids), len(system)) + len(ids) > WINDOW:
             continue
         if not row.ids:
-            _extend(row, ids[:num_shared], weights[:num_shared], 0, 0)
-        _extend(row, ids[num_shared:], weights[num_shared:], number, num_shared)
+            _extend(row, system, [recipe.prompt_weight] * len(system), 0, 0)
+        _extend(row, ids, weights, number, len(system))
     return row
+
+
+def _prompt_ids(tokenizer: PreTrainedTokenizerFast, messages: list[dict[str, str]], *, is_asked: bool) -> list[int]:
+    """Messages as the writer reads them, as `CHAT_TEMPLATE` has it but without the template's cost, which would be a fifth of the composing. The ids of a whole prompt
+    are those of its parts one after another."""
+    text = ""
+    for message in messages:
+        role, content = message["role"], message["content"]
+        text += f"<|{role}|>" + (content.split("\n\n", 1)[-1] if role == "system" else content) + "<|end|>"
+    text += "<|assistant|>" if is_asked else ""
+    ids: list[int] = tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids
+    return ids
 
 
 def _extend(row: Row, ids: list[int], weights: list[float], branch: int, position: int) -> None:
@@ -172,7 +184,7 @@ def batches(
     source = rows(corpus, tokenizer, recipe, seed=seed, max_candidates=max_candidates)
     rng = random.Random(seed)
     while True:
-        pool = sorted(itertools.islice(source, 128), key=lambda row: len(row.ids))
+        pool = sorted(itertools.islice(source, max(128, recipe.batch_tokens // 200)), key=lambda row: len(row.ids))
         ready, start = [], 0
         for end in range(1, len(pool) + 1):
             if end == len(pool) or (end + 1 - start) * len(pool[end].ids) > recipe.batch_tokens:
@@ -184,15 +196,24 @@ def batches(
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows padded to one length."""
+    """Rows padded to one length. Int64 (B, T) but for the weights, float32 (B, T)."""
 
-    ids: torch.Tensor  # (B, T)
-    weights: torch.Tensor  # (B, T), 0 where padded
-    positions: torch.Tensor  # (B, T)
-    may_attend: torch.Tensor  # (B, 1, T, T) bool: to earlier tokens of the system text or of its own branch
+    ids: torch.Tensor
+    weights: torch.Tensor  # 0 where padded
+    branches: torch.Tensor  # -1 where padded
+    positions: torch.Tensor
 
     def to(self, device: str) -> Batch:
-        return Batch(*(getattr(self, name).to(device) for name in ("ids", "weights", "positions", "may_attend")))
+        names = ("ids", "weights", "branches", "positions")
+        return Batch(*(getattr(self, name).to(device, non_blocking=True) for name in names))
+
+    @property
+    def may_attend(self) -> torch.Tensor:
+        """Bool (B, 1, T, T): to earlier tokens of the system text or of its own branch."""
+        length = self.ids.shape[1]
+        is_earlier = torch.ones(length, length, dtype=torch.bool, device=self.ids.device).tril()  # (T, T)
+        mine, others = self.branches[:, :, None], self.branches[:, None, :]
+        return (is_earlier & ((mine == others) | (others == 0)))[:, None]
 
 
 def collate(rows: Sequence[Row], pad: int) -> Batch:
@@ -201,15 +222,26 @@ def collate(rows: Sequence[Row], pad: int) -> Batch:
     def padded(lists: Iterable[list[Any]], filler: Any) -> torch.Tensor:
         return torch.tensor([one + [filler] * (length - len(one)) for one in lists])
 
-    branches = padded((row.branches for row in rows), -1)  # (B, T)
-    is_earlier = torch.ones(length, length, dtype=torch.bool).tril()  # (T, T)
-    is_reached = (branches[:, :, None] == branches[:, None, :]) | (branches[:, None, :] == 0)  # (B, T, T)
     return Batch(
         padded((row.ids for row in rows), pad),
         padded((row.weights for row in rows), 0.0),
+        padded((row.branches for row in rows), -1),
         padded((row.positions for row in rows), 0),
-        (is_earlier & is_reached)[:, None],
     )
+
+
+class _Batches(torch.utils.data.IterableDataset):
+    """Batches without end; each process that composes has its own seed."""
+
+    def __init__(
+        self, corpus: Corpus, tokenizer: PreTrainedTokenizerFast, recipe: Recipe, seed: int, max_candidates: int
+    ):
+        self._compose = lambda seed: batches(corpus, tokenizer, recipe, seed=seed, max_candidates=max_candidates)
+        self._seed = seed
+
+    def __iter__(self) -> Iterator[Batch]:
+        worker = torch.utils.data.get_worker_info()
+        return self._compose(self._seed + (worker.id + 1) * 1_000_003 if worker else self._seed)
 
 
 def weighted_loss(model: LlamaForCausalLM, batch: Batch, *, prompt_share: float = 0.0) -> tuple[torch.Tensor, float]:
@@ -330,6 +362,7 @@ def train(recipe: Recipe, out: Path, work: Path, *, data: Path, start: Path | No
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.set_float32_matmul_precision("high")
     corpus = Corpus.read(data)
     work.mkdir(parents=True, exist_ok=True)
     if start and not (work / "tokenizer.json").exists():
@@ -358,7 +391,7 @@ def train(recipe: Recipe, out: Path, work: Path, *, data: Path, start: Path | No
         Muon(matrices, lr=recipe.muon_rate),
         torch.optim.AdamW(others, lr=recipe.adam_rate, betas=(0.9, 0.95), weight_decay=0.0),
     ]
-    rates = [recipe.muon_rate, recipe.adam_rate]
+    rates = [recipe.rate * recipe.muon_rate, recipe.rate * recipe.adam_rate]
     checkpoint = work / "checkpoint.pt"
     step, num_tokens, spent_s, smooth = 0, 0, 0.0, 0.0
     if checkpoint.exists():
@@ -381,15 +414,21 @@ def train(recipe: Recipe, out: Path, work: Path, *, data: Path, start: Path | No
     last_save, phase = time.monotonic(), 0
     stream: Iterator[Batch] = iter(())
     model.train()
-    while step < recipe.steps:
-        started = time.monotonic()
-        progress = step / recipe.steps
+    started = time.monotonic()
+    while (progress := _progress(recipe, step, spent_s)) < 1:
         wanted_phase = NUM_CANDIDATES
         if not start:
             wanted_phase -= (progress < recipe.two_candidates_until) + (progress < recipe.one_candidate_until)
         if wanted_phase != phase:
             phase = wanted_phase
-            stream = batches(corpus, tokenizer, recipe, seed=recipe.seed + 1000 * step + phase, max_candidates=phase)
+            composed = _Batches(corpus, tokenizer, recipe, recipe.seed + 1000 * step + phase, phase)
+            ahead = (
+                8 if recipe.workers else None
+            )  # a process composes many at a time and must not wait for the others' turns
+            loader = torch.utils.data.DataLoader(
+                composed, batch_size=None, num_workers=recipe.workers, prefetch_factor=ahead
+            )
+            stream = iter(loader)
         batch = next(stream).to(device)
         scale = min(1.0, (step + 1) / recipe.warmup_steps) * _schedule(progress, recipe.constant_share)
         for optimizer, rate in zip(optimizers, rates, strict=True):
@@ -404,14 +443,15 @@ def train(recipe: Recipe, out: Path, work: Path, *, data: Path, start: Path | No
             optimizer.zero_grad(set_to_none=True)
         step += 1
         num_tokens += int(torch.count_nonzero(batch.weights))
-        spent_s += time.monotonic() - started
+        before, started = started, time.monotonic()
+        spent_s += started - before
         smooth = reply_loss if not smooth else 0.97 * smooth + 0.03 * reply_loss
         bar.update()
         bar.set_postfix_str(f"{num_tokens / 1e6:.2f} M tokens, reply loss {smooth:.3f}", refresh=False)
         if writer:
             writer.add_scalar("loss/reply", reply_loss, num_tokens)
             writer.add_scalar("rate", scale, num_tokens)
-        if time.monotonic() - last_save > 120 or step == recipe.steps:
+        if time.monotonic() - last_save > 120 or _progress(recipe, step, spent_s) >= 1:
             last_save = time.monotonic()
             torch.save(
                 {
@@ -427,18 +467,22 @@ def train(recipe: Recipe, out: Path, work: Path, *, data: Path, start: Path | No
             )
             checkpoint.with_suffix(".new").replace(checkpoint)
     bar.close()
+    del stream  # and with it the processes that compose
+    model.to("cpu")  # type: ignore[arg-type]
     held_out = Corpus.read(data, held_out=True)
     figures = {
         "held_out_reply_loss_nats": round(held_out_loss(model, tokenizer, held_out, recipe), 3),
         "training_reply_loss_nats": round(smooth, 3),
     }
     model.config.sentence_floors = sentence_floors(model, tokenizer, held_out, recipe)
+    model.config.lexicon = " ".join(sorted(corpus.lexicon()))
     save(
         model,
         tokenizer,
         out,
         recipe,
         minutes=spent_s / 60,
+        num_steps=step,
         num_tokens=num_tokens,
         figures=figures,
         num_items=corpus.num_items,
@@ -449,6 +493,11 @@ def _begun_as(recipe: Recipe) -> dict[str, Any]:
     """What of a recipe must not change while a training goes on."""
     fixed = ("seed", "start", "vocabulary", "hidden", "layers", "heads", "intermediate")
     return {name: value for name, value in asdict(recipe).items() if name in fixed}
+
+
+def _progress(recipe: Recipe, step: int, spent_s: float) -> float:
+    """The share of the training that is done, by its steps or by its time if that runs out first."""
+    return max(step / recipe.steps, spent_s / 60 / recipe.minutes if recipe.minutes else 0.0)
 
 
 def _schedule(progress: float, constant_share: float) -> float:
@@ -481,7 +530,7 @@ def sentence_floors(
     Evidence (2026-11-25): of 389 English and 304 Chinese sentences drawn at temperature 0.7, reading finds most of the weakest garbled ("a heap of
     croser能ed paper"); ranked by the mean of the whole sentence, half of those are missed. A false alarm costs a rewrite only.
     """
-    engine = LocalEngine(model, tokenizer, name="")
+    engine = LocalEngine.of(model, tokenizer, name="")
     floors: dict[str, float] = {}
     languages: tuple[Language, ...] = ("en", "zh")
     for language in languages:
@@ -504,6 +553,7 @@ def save(
     recipe: Recipe,
     *,
     minutes: float,
+    num_steps: int,
     num_tokens: int,
     figures: dict[str, float],
     num_items: int,
@@ -520,7 +570,9 @@ def save(
     card = {
         "name": "GenRec writer",
         "what": "Writes recommendations in English and Chinese over candidates it is given; knows nothing else.",
-        "command": f"python -m genrec train writer --steps {recipe.steps} --seed {recipe.seed}"
+        "command": f"python -m genrec train writer --steps {recipe.steps} --seed {recipe.seed} --batch-tokens {recipe.batch_tokens} --workers {recipe.workers}"
+        + (f" --minutes {recipe.minutes:g}" if recipe.minutes else "")
+        + (f" --rate {recipe.rate:g}" if recipe.rate != 1 else "")
         + (" --start FOLDER (the writer whose weights have the sha256 under recipe.start)" if recipe.start else ""),
         "seed": recipe.seed,
         "date": datetime.now(UTC).date().isoformat(),
@@ -528,6 +580,7 @@ def save(
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "recipe": asdict(recipe),
         "minutes": round(minutes),
+        "steps": num_steps,
         "tokens": num_tokens,
         "data": [
             {
@@ -551,6 +604,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="folder of a trained writer to go on from, not the one of --out (default: new weights)",
     )
+    parser.add_argument(
+        "--rate",
+        type=float,
+        default=recipe.rate,
+        help="share of the full rate, lower with --start (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=0.0,
+        help="end within this time, with fewer steps if need be (default: no limit)",
+    )
+    parser.add_argument(
+        "--batch-tokens",
+        type=int,
+        default=recipe.batch_tokens,
+        help="a step's (default: %(default)s; a GPU takes 50000)",
+    )
+    parser.add_argument(
+        "--workers", type=int, default=0, help="processes that compose the dialogues (default: the training's own)"
+    )
     parser.add_argument("--layers", type=int, default=recipe.layers)
     parser.add_argument("--hidden", type=int, default=recipe.hidden)
     parser.add_argument("--out", type=Path, default=REPOSITORY / "assets" / "models" / "writer")
@@ -571,6 +645,10 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         start=hashlib.sha256((args.start / "model.safetensors").read_bytes()).hexdigest() if args.start else "",
         threads=args.threads,
+        rate=args.rate,
+        minutes=args.minutes,
+        batch_tokens=args.batch_tokens,
+        workers=args.workers,
         layers=args.layers,
         hidden=args.hidden,
         heads=args.hidden // 64,
