@@ -151,7 +151,7 @@ def test_an_earlier_turn_that_would_have_been_refused_is_not_taken_in(make_assis
 
 
 def test_no_text_is_parsed_as_control_by_the_bundled_writer(writer):
-    ids = set(writer.tokenizer.all_special_ids) | set(writer.tokenizer.added_tokens_decoder)
+    ids = set(writer.tokenizer.backend.get_added_tokens_decoder())
     honest = [{"role": "system", "content": "a\n\nb"}, {"role": "user", "content": "c"}]
 
     def count(messages):

@@ -205,3 +205,10 @@ def test_the_notice_names_what_was_masked_in_the_language_of_the_answer():
 def test_any_message_is_screened_without_an_error(message):
     assert screen(message, {}, "en").message is not None
     assert own_words(message) is not None
+
+
+def test_a_wish_in_the_catalogues_words_is_taken_more_kindly():
+    scores = {"toxicity": 0.9, "insult": 0.8}
+    assert screen("想要科幻，你懂的", scores, "zh").refused == "toxicity"
+    assert screen("想要科幻，你懂的", scores, "zh", is_request=True).refused is None
+    assert screen("words", {"toxicity": 0.98, "insult": 0.9}, "en", is_request=True).refused == "toxicity"

@@ -7,14 +7,19 @@ The bundled model knows English and Chinese only: for another language its answe
 Detoxify: https://github.com/unitaryai/detoxify. The bundled model is trained by `genrec/train/toxicity.py`.
 """
 
-import io
+import hashlib
 import re
 import threading
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
 
 from genrec.errors import AssetError
+from genrec.safety.bert import FastBert
+from genrec.safety.ngrams import NgramModel
 from genrec.safety.normalise import normalise
 
 if TYPE_CHECKING:
@@ -23,20 +28,20 @@ if TYPE_CHECKING:
 LABELS = ("toxicity", "severe_toxicity", "obscene", "threat", "insult", "identity_attack")
 Verdict = Literal["ok", "mask", "block"]
 
-# Chosen on 22 Nov 2026 with the bundled model on ../shared/data/toxicity: the recommendation sentences of suites_dev
-# (182 + 118 benign, 62 + 54 toxic, English + Chinese) and labels_dev. Share of benign blocked → of toxic blocked:
-#   toxicity, harm   English        Chinese        wrong on labels_dev, English / Chinese
-#   .5, .1           .13 → .73      .03 → .80      not measured
-#   .5, .3           .10 → .71      .03 → .74      .135 / .139
-#   .4, .3           .10 → .76      .04 → .78      .141 / .139
-#   .4, .2           .13 → .77      .04 → .81      .142 / .141
-#   .4, .4           .07 → .63      .02 → .74
-# So .4 with .3: five more toxic sentences caught for one benign one. The benign ones it blocks are mostly titles and
-# names with a coarse word in them (Moby-Dick, Kick-Ass), which the catalogue can clear; the missed ones mostly threats.
-# Coarse without harm: of the labels_dev texts that .2 masks 70 % are labelled toxic; no benign recommendation is hit.
-TOXICITY = 0.4
-HARM = 0.3
-OBSCENE = 0.2
+# Chosen on 26 Nov 2026 on rows that training kept back (10,700 labelled, 4,500 composed of frames kept back; `measure_rule` of the trainer), none of them
+# of a file to measure with: of the triples on a grid of .01 (.2 for the last) that catch at least .91 of the composed hurtful ones and .83 of the labelled,
+# the one that flags the fewest others. The floors of .91 and .83 were set with the development suites' figures in view, so those flatter a little.
+#   toxicity, harm, obscene   composed caught, flagged   labelled caught, flagged
+#   .21, .33, .4              .910  .130                 .840  .108
+#   .20, .33, .4              .910  .130                 .840  .108
+#   .20, .32, .4              .911  .132                 .844  .111
+#   .22, .38, .4              .901  .123                 .809  .093
+# The composed harmless ones are adversarial (denied and quoted hate, coarse titles, grief). Figures on other texts: card.json of the model.
+TOXICITY = 0.21
+HARM = 0.33
+OBSCENE = 0.4
+# A sentence of the writer's, without the catalogue's titles, that is rather toxic than not is withheld even where no harm is named. (RealToxicityPrompts counts from .5.)
+SHOWN = 0.5
 # Sentences that each passed are only withheld for what they say together where that is plain, measured 25 Nov 2026: at .4 with .3, 3 % of 400 pairs and 7 % of
 # 300 triples of benign English sentences would go; at .7 with .5 none, in neither language, and 4 % more of 300 Chinese insults that were cut in two are found
 # (English: 0 %; at .4 with .3 they were 10 % and 7 %).
@@ -46,6 +51,7 @@ HARM_TOGETHER = 0.5
 _WORDS_A_PIECE = 36  # about 50 tokens; the bundled model reads 60
 _WORDS_BETWEEN_PIECES = 27
 _BATCH_SIZE = 32
+_NUM_REMEMBERED = 4_096  # pieces whose scores are kept: the sentences of some hundred replies
 _SENTENCE_END = re.compile(r"(?<=[!?;。])(?![!?;。])|(?<=\.)\s")
 _WORD = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]|[^\s\u3400-\u9fff\uf900-\ufaff]{1,20}")
 
@@ -60,6 +66,11 @@ def verdict(scores: Mapping[str, float]) -> Verdict:
     return "mask" if scores["obscene"] >= OBSCENE else "ok"
 
 
+def may_be_shown(scores: Mapping[str, float]) -> bool:
+    """Whether a sentence of a reply is shown. What the writer says is held to more than what is said to it: where it is likely toxic, whatever its kind, it goes."""
+    return verdict(scores) == "ok" and scores["toxicity"] < SHOWN
+
+
 def hurts_together(scores: Mapping[str, float]) -> bool:
     """Whether several sentences, each of which passed alone, must not stand together."""
     harm = max(scores["insult"], scores["threat"], scores["identity_attack"])
@@ -67,36 +78,30 @@ def hurts_together(scores: Mapping[str, float]) -> bool:
 
 
 class ToxicityScorer:
-    """A Detoxify model with one output shape for one text or many; safe to share between threads."""
+    """A Detoxify model with one output shape for one text or many; safe to share between threads. With `ngrams` its log-odds and theirs are
+    mixed, label by label. What was scored lately is remembered by its hash, not as text."""
 
-    def __init__(self, model: "Detoxify") -> None:
+    def __init__(self, model: "FastBert | Detoxify", ngrams: NgramModel | None = None) -> None:
         self._model = model
+        self._ngrams = ngrams
+        self._known: OrderedDict[bytes, np.ndarray] = OrderedDict()
         self._lock = threading.Lock()  # a fast tokenizer must not be used by two threads at once
 
     @classmethod
     def load(cls, folder: Path | str) -> "ToxicityScorer":
-        """The model in `folder` (toxicity.ckpt, config.json, tokenizer), read without contacting the model hub.
+        """The model in `folder` (toxicity.ckpt, ngrams.npz, config.json, tokenizer), read without contacting the model hub.
 
         Raises:
-            AssetError: the folder lacks a file.
+            AssetError: the folder lacks a file, or one has another form.
         """
-        import torch
-        from detoxify import Detoxify
-
         folder = Path(folder).resolve()
-        for name in ("toxicity.ckpt", "config.json", "tokenizer.json", "tokenizer_config.json"):
+        for name in ("toxicity.ckpt", "ngrams.npz", "config.json", "tokenizer.json", "tokenizer_config.json"):
             if not (folder / name).is_file():
                 raise AssetError(f"{folder / name} is not there; run `python -m genrec train toxicity --data FOLDER`")
-        checkpoint = torch.load(folder / "toxicity.ckpt", map_location="cpu", weights_only=True)
-        # Detoxify asks the hub for the configuration of model_type even when it is given a folder; an address on this
-        # machine is not asked for.
-        checkpoint["config"]["arch"]["args"]["model_type"] = str(folder)
-        buffer = io.BytesIO()
-        torch.save(checkpoint, buffer)
-        buffer.seek(0)
-        model = Detoxify(checkpoint=buffer, huggingface_config_path=str(folder))
-        model.model.float().eval()  # the fp16 weights compute four times faster as fp32 on a processor
-        return cls(model)
+        try:
+            return cls(FastBert.load(folder), NgramModel.load(folder / "ngrams.npz"))
+        except (ValueError, KeyError) as error:
+            raise AssetError(f"The toxicity model {folder} cannot be loaded: {error}") from error
 
     @classmethod
     def published(cls, name: Literal["original", "unbiased", "multilingual"]) -> "ToxicityScorer":
@@ -116,22 +121,51 @@ class ToxicityScorer:
 
         A text with no words scores 0 on every label.
         """
-        pieces = [(number, piece) for number, text in enumerate(texts) for piece in _pieces(normalise(text))]
-        pieces.sort(key=lambda entry: len(entry[1]))  # similar lengths together: less padding
-        scores = [dict.fromkeys(LABELS, 0.0) for _ in texts]
-        for start in range(0, len(pieces), _BATCH_SIZE):
-            batch = pieces[start : start + _BATCH_SIZE]
-            for (number, _), piece_scores in zip(batch, self._predict([piece for _, piece in batch]), strict=True):
-                for label in LABELS:
-                    scores[number][label] = max(scores[number][label], piece_scores.get(label, 0.0))
+        pieces = [_pieces(normalise(text)) for text in texts]
+        logits = self._remembered([piece for own in pieces for piece in own])
+        scores = []
+        for own in pieces:
+            highest = np.max([logits[piece] for piece in own], axis=0) if own else np.full(len(LABELS), -np.inf)
+            scores.append(dict(zip(LABELS, (1 / (1 + np.exp(-highest))).tolist(), strict=True)))
         return scores
 
-    def _predict(self, texts: list[str]) -> list[dict[str, float]]:
+    def _remembered(self, pieces: list[str]) -> dict[str, np.ndarray]:
+        """The log-odds (6,) of each piece, those lately scored from memory."""
+        keys = {piece: hashlib.blake2b(piece.encode(), digest_size=16).digest() for piece in pieces}
         with self._lock:
-            columns: dict[str, Any] = self._model.predict(texts)
-        if len(texts) == 1:  # Detoxify squeezes a batch of one to a number
-            columns = {label: [column] if isinstance(column, float) else column for label, column in columns.items()}
-        return [{label: column[row] for label, column in columns.items()} for row in range(len(texts))]
+            found = {piece: self._known[key] for piece, key in keys.items() if key in self._known}
+        new = sorted((piece for piece in keys if piece not in found), key=len)  # similar lengths together: less padding
+        for start in range(0, len(new), _BATCH_SIZE):
+            batch = new[start : start + _BATCH_SIZE]
+            found |= zip(batch, self.logits(batch), strict=True)
+        with self._lock:
+            for piece, key in keys.items():
+                self._known[key] = found[piece]
+                self._known.move_to_end(key)  # what was asked for longest ago is forgotten first
+            while len(self._known) > _NUM_REMEMBERED:
+                self._known.popitem(last=False)
+        return found
+
+    def logits(self, pieces: list[str]) -> np.ndarray:
+        """The log-odds of normalised texts that fit the model's window, float32 (num_pieces, 6)."""
+        logits = self.bert_logits(pieces)
+        if self._ngrams:
+            logits = self._ngrams.mixed(logits, pieces)
+        return logits
+
+    def bert_logits(self, pieces: list[str]) -> np.ndarray:
+        """The BERT's own log-odds, float32 (num_pieces, 6); -20 for a label that it does not have."""
+        if isinstance(self._model, FastBert):
+            labels, found = self._model.labels, self._model.logits(pieces)
+        else:
+            import torch
+
+            with self._lock:
+                encoded = self._model.tokenizer(pieces, truncation=True, padding=True, return_tensors="pt")
+            with torch.inference_mode():
+                labels, found = self._model.class_names, self._model.model(**encoded).logits.float().numpy()
+        columns = dict(zip(labels, found.T, strict=True))
+        return np.stack([columns.get(label, np.full(len(pieces), -20.0, np.float32)) for label in LABELS], axis=1)
 
 
 def _pieces(text: str) -> list[str]:
