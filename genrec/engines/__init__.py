@@ -26,10 +26,13 @@ class EngineInfo:
     can_score: bool
     sentence_floors: Mapping[str, float] = field(default_factory=dict)  # by language: `weakest_stretch` below which a
     # sentence counts as garbled; empty where nobody measured it
+    lexicon: frozenset[str] = (
+        frozenset()
+    )  # `units` that it uses of its own accord; any other that stands in no prompt is garbled; empty: not known
 
 
 def stop_telemetry() -> None:
-    """Keeps huggingface_hub from asking huggingface.co for a list of coding agents before it does anything else, even read a local file."""
+    """To be called before something of the hub is loaded. Keeps huggingface_hub from asking huggingface.co for a list of coding agents before it does anything else, even read a local file."""
     from huggingface_hub import constants
 
     constants.HF_HUB_DISABLE_TELEMETRY = (

@@ -1,0 +1,286 @@
+"""The bundled writer's forward in numpy, from the files of its folder: no torch, no transformers.
+
+Importing those two takes most of a start, and for a model of this size calling torch takes longer than what is called. What a product with constants would do at every step
+is done once to the weights: the norms' scales, attention's scale, the signs of SiLU (x / (1 + exp -x)). The channels of queries and keys are ordered so that each pair
+that rotary positions turn is one complex number. What a step computes stands in memory that the next step uses again: pages of fresh memory cost as much as the arithmetic.
+tests/test_plain.py holds the logits to transformers' own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from genrec.engines.runs import Cache, Run, rounded_up
+
+# What OpenBLAS and this model's sizes ask for, measured on AVX2 with 512 KiB of second cache a core.
+_MULTIPLE = 4  # rows: a product of 7 takes 1.6 times as long as one of 8
+_MLP_ROWS, _PIECE_ROWS = 96, 64  # that are computed at once, for what lies between to stay in the cache
+_FEW = 4  # tokens of one sequence that attend one by one: a product of few rows spends its time on copying the keys
+_LARGE = 2**20  # numbers: numpy asks for huge pages from 4 MiB on, and keys are read at memory's speed
+
+
+class _Layer(NamedTuple):
+    qkv: np.ndarray  # (hidden, 3 * hidden)
+    out: np.ndarray  # (hidden, hidden)
+    gate_up: np.ndarray  # (2, hidden, inner)
+    down: np.ndarray  # (inner, hidden)
+
+
+class _Piece(NamedTuple):
+    """n neighbouring tokens of a run, and the T that they see: all before them, and they. Each layer writes to these views anew.
+
+    Where n is few, it stands before the heads, as in (n, heads, 1, T).
+    """
+
+    keys: np.ndarray  # (layers, heads, D, T)
+    values: np.ndarray  # (layers, heads, T, D)
+    queries: np.ndarray  # (heads, n, D)
+    weights: np.ndarray  # (heads, n, T)
+    attended: np.ndarray  # (heads, n, D)
+    corner: np.ndarray | None  # the last n of the weights (heads, n, n), where a token does not see those after it
+
+
+class _Group(NamedTuple):
+    """Pieces with one softmax, N tokens."""
+
+    pieces: list[_Piece]
+    weights: np.ndarray  # (N, heads, longest T)
+    attended: np.ndarray  # (N, heads, D)
+    is_ragged: bool  # not all see as many tokens
+
+
+class PlainDecoder:
+    """A Llama whose heads all have keys and values of their own, for one thread. After an error in `forward` the caches are as before it."""
+
+    can_batch = can_share = True
+    width = 1
+
+    def __init__(self, config: Mapping[str, Any], weights: Mapping[str, np.ndarray]):
+        """`config` as in config.json, `weights` float32 by their names in transformers.
+
+        Raises:
+            ValueError: the model has parts that are not computed here.
+        """
+        if config.get("model_type") != "llama" or config.get("hidden_act") != "silu":
+            raise ValueError(f"a {config.get('model_type')} with {config.get('hidden_act')}")
+        rope = config.get("rope_parameters") or {}
+        if rope.get("rope_type") != "default" or config["num_key_value_heads"] != config["num_attention_heads"]:
+            raise ValueError("scaled positions, or heads that share keys")
+        if any(name.endswith(".bias") for name in weights):
+            raise ValueError("biases")
+        self._heads, self._size = config["num_attention_heads"], config["head_dim"]
+        self._hidden, self._epsilon = config["hidden_size"], config["rms_norm_eps"]
+        self._embedding = weights["model.embed_tokens.weight"]
+        head = weights.get("lm_head.weight", self._embedding)
+        self._head = np.ascontiguousarray((head * weights["model.norm.weight"]).T)  # (hidden, V)
+        self._layers = [
+            self._layer(weights, f"model.layers.{number}.") for number in range(config["num_hidden_layers"])
+        ]
+        angles = np.arange(config["max_position_embeddings"])[:, None] / rope["rope_theta"] ** (
+            np.arange(0, self._size, 2) / self._size
+        )
+        self._turns = np.exp(1j * angles).astype(np.complex64)[:, None]  # (window, 1, D / 2)
+        self._unseen = np.triu(np.full((_PIECE_ROWS, _PIECE_ROWS), -np.inf, np.float32), 1)
+        self._ones = np.ones(len(self._turns), np.float32)
+        self._memory: dict[str, np.ndarray] = {}
+        self.bytes_per_token = 2 * len(self._layers) * self._heads * self._size * 4
+
+    def _layer(self, weights: Mapping[str, np.ndarray], name: str) -> _Layer:
+        def of(part: str, norm: str = "", scale: float = 1.0) -> np.ndarray:
+            weight = weights[f"{name}{part}_proj.weight"] * np.float32(scale)
+            return (weight * weights[f"{name}{norm}.weight"] if norm else weight).T
+
+        # what stands in channels i and i + D / 2 of a head goes to 2 i and 2 i + 1
+        pairs = np.arange(self._heads * self._size).reshape(self._heads, 2, -1).transpose(0, 2, 1).ravel()
+        before, after = "input_layernorm", "post_attention_layernorm"
+        qkv = [
+            of("self_attn.q", before, self._size**-0.5)[:, pairs],
+            of("self_attn.k", before)[:, pairs],
+            of("self_attn.v", before),
+        ]
+        return _Layer(
+            np.concatenate(qkv, 1),
+            np.ascontiguousarray(of("self_attn.o")),
+            np.stack([of("mlp.gate", after, -1.0), of("mlp.up", after, -1.0)]),
+            np.ascontiguousarray(of("mlp.down")),
+        )
+
+    def new_cache(self, num_tokens: int) -> Cache:
+        capacity = rounded_up(num_tokens)
+        shape = (len(self._layers), 2, self._heads, capacity, self._size)  # keys, then values
+        size = math.prod(shape)
+        return Cache(capacity, np.empty(max(size, _LARGE), np.float32)[:size].reshape(shape))
+
+    def share(self, source: Cache, num_shared: int, target: Cache) -> None:
+        """Copies the first tokens of one sequence to another."""
+        target.state[:, :, :, :num_shared] = source.state[:, :, :, :num_shared]
+        target.ids, target.scores = list(source.ids), dict(source.scores)
+        target.cut(num_shared)
+
+    @np.errstate(over="ignore")  # exp of a gate far below 0: what is divided by it is 0
+    def forward(self, runs: list[Run]) -> np.ndarray:
+        """The logits of all runs, float32 (num_wanted of all, V); their tokens are then in their caches."""
+        # N tokens of all runs, and of padding
+        ids = _padded([id for run in runs for id in run.ids])
+        starts = [len(run.cache.ids) for run in runs]
+        places = [start + number for run, start in zip(runs, starts) for number in range(len(run.ids))]
+        ends = list(itertools.accumulate(len(run.ids) for run in runs))
+        wanted = [row for run, end in zip(runs, ends) for row in range(end - run.num_wanted, end)]
+        turns = self._turns[_padded(places)]  # (N, 1, D / 2)
+        hidden = self._embedding[ids]  # (N, hidden)
+        normed, added, attended = (self._of(name, len(ids), self._hidden) for name in ("normed", "added", "attended"))
+        qkv = self._of("qkv", len(ids), 3 * self._hidden)
+        attended[len(places) :] = 0
+        heads = qkv.reshape(len(ids), 3, self._heads, self._size)
+        pairs = heads[:, :2].reshape(len(ids), -1, self._size).view(np.complex64)
+        stores = [
+            (
+                run.cache.state[:, :, :, start : start + len(run.ids)],
+                heads[end - len(run.ids) : end, 1:].transpose(1, 2, 0, 3),
+            )
+            for run, start, end in zip(runs, starts, ends)
+        ]
+        groups = self._groups(runs, heads[:, 0], attended.reshape(len(ids), self._heads, self._size))
+        for index, layer in enumerate(self._layers):
+            np.matmul(self._normed(hidden, normed), layer.qkv, out=qkv)
+            pairs *= turns
+            for target, new in stores:
+                target[index] = new
+            for group in groups:
+                self._attend(index, group)
+            hidden += np.matmul(attended, layer.out, out=added)
+            self._normed(hidden, normed)
+            for begin in range(0, len(ids), _MLP_ROWS):
+                rows = slice(begin, begin + _MLP_ROWS)
+                self._mlp(layer, normed[rows], added[rows])
+            hidden += added
+        if len(wanted) < len(ids):
+            hidden = hidden[_padded(wanted)]
+        logits = self._normed(hidden, hidden) @ self._head
+        for run in runs:
+            run.cache.ids += run.ids
+        return logits[: len(wanted)]
+
+    def _groups(self, runs: list[Run], queries: np.ndarray, attended: np.ndarray) -> list[_Group]:
+        """How the tokens of a step attend: runs in pieces, pieces together up to so many that their weights stay in the cache. `queries` and `attended` are (N, heads, D)."""
+        spans: list[list[tuple[Run, int, int, int]]] = [[]]  # of each group: the run, the rows of a piece, T
+        num_rows = begin = 0
+        for run in runs:
+            seen = len(run.cache.ids)
+            for size in [_PIECE_ROWS] * (len(run.ids) // _PIECE_ROWS) + [len(run.ids) % _PIECE_ROWS]:
+                if not size:
+                    continue
+                seen += size
+                if num_rows + size > _PIECE_ROWS and num_rows:
+                    spans.append([])
+                    num_rows = 0
+                spans[-1].append((run, begin, begin + size, seen))
+                begin, num_rows = begin + size, num_rows + size
+        groups = []
+        for group in spans:
+            first, last, longest = group[0][1], group[-1][2], max(seen for *_, seen in group)
+            # each group writes over the weights of the one before
+            weights = self._of("weights", last - first, self._heads * longest).reshape(-1, self._heads, longest)
+            pieces = [
+                self._piece(
+                    run, queries[begin:end], weights[begin - first : end - first, :, :seen], attended[begin:end]
+                )
+                for run, begin, end, seen in group
+            ]
+            is_ragged = any(seen < longest for *_, seen in group)
+            groups.append(_Group(pieces, weights, attended[first:last], is_ragged))
+        return groups
+
+    @staticmethod
+    def _piece(run: Run, queries: np.ndarray, weights: np.ndarray, attended: np.ndarray) -> _Piece:
+        """`queries` and `attended` (n, heads, D), `weights` (n, heads, T)."""
+        stored = run.cache.state[:, :, :, : weights.shape[2]]
+        by_head = weights.transpose(1, 0, 2)
+        corner = by_head[:, :, -len(queries) :] if len(queries) > 1 else None
+        if len(queries) <= _FEW:
+            views = (queries[:, :, None], weights[:, :, None], attended[:, :, None])
+        else:
+            views = (queries.transpose(1, 0, 2), by_head, attended.transpose(1, 0, 2))
+        return _Piece(stored[:, 0].swapaxes(2, 3), stored[:, 1], *views, corner)
+
+    def _attend(self, index: int, group: _Group) -> None:
+        """What the tokens of a group see, by the keys and values of one layer."""
+        weights = group.weights
+        if group.is_ragged:
+            weights.fill(-np.inf)
+        for piece in group.pieces:
+            np.matmul(piece.queries, piece.keys[index], out=piece.weights)
+            if piece.corner is not None:
+                num_new = piece.corner.shape[1]
+                corner = piece.corner
+                corner += self._unseen[:num_new, :num_new]
+        weights -= np.maximum.reduce(weights, 2, keepdims=True)
+        np.exp(weights, out=weights)
+        total = weights @ self._ones[: weights.shape[2], None]  # (N, heads, 1)
+        for piece in group.pieces:
+            np.matmul(piece.weights, piece.values[index], out=piece.attended)
+        attended = group.attended
+        attended /= total
+
+    def _mlp(self, layer: _Layer, normed: np.ndarray, added: np.ndarray) -> None:
+        """Writes to `added` (n, hidden) what the gated layer gives for `normed`. Its weights give both the gate and the other half less than nothing."""
+        inner = layer.gate_up.shape[2]
+        # each contiguous: of interleaved ones numpy makes copies before it writes to one
+        gate, up = self._of("gate_up", 2 * len(normed), inner).reshape(2, -1, inner)
+        np.matmul(normed, layer.gate_up[0], out=gate)
+        np.matmul(normed, layer.gate_up[1], out=up)
+        up *= gate
+        np.exp(gate, out=gate)
+        gate += 1
+        up /= gate
+        np.matmul(up, layer.down, out=added)
+
+    def _normed(self, hidden: np.ndarray, normed: np.ndarray) -> np.ndarray:
+        """RMS norm without its weights, which are in the matrix that comes next; written to `normed`."""
+        squares = np.einsum("nh,nh->n", hidden, hidden)
+        return np.multiply(hidden, (1 / np.sqrt(squares / self._hidden + self._epsilon))[:, None], out=normed)
+
+    def _of(self, name: str, num_rows: int, width: int) -> np.ndarray:
+        """Memory for so many numbers, with what was left there."""
+        size = num_rows * width
+        if name not in self._memory or self._memory[name].size < size:
+            self._memory[name] = np.empty(size, np.float32)
+        return self._memory[name][:size].reshape(num_rows, width)
+
+
+def _padded(rows: list[int]) -> list[int]:
+    """With zeros up to a number of rows that matrix products are fast for; one row stays alone."""
+    return rows if len(rows) == 1 else rows + [0] * (-len(rows) % _MULTIPLE)
+
+
+def read_weights(path: Path) -> dict[str, np.ndarray]:
+    """The tensors of a safetensors file as float32; numpy has no bfloat16, which is the first half of a float32.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no such file, or holds another type.
+    """
+    data = path.read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    body = memoryview(data)[8 + size :]
+    found = {}
+    for name, entry in json.loads(data[8 : 8 + size]).items():
+        if name == "__metadata__":
+            continue
+        begin, end = entry["data_offsets"]
+        match entry["dtype"]:
+            case "BF16":
+                flat = (np.frombuffer(body[begin:end], np.uint16).astype(np.uint32) << 16).view(np.float32)
+            case "F32" | "F16" as kind:
+                flat = np.frombuffer(body[begin:end], {"F32": "<f4", "F16": "<f2"}[kind]).astype(np.float32)
+            case other:
+                raise ValueError(f"{name} is {other}")
+        found[name] = flat.reshape(entry["shape"])
+    return found
