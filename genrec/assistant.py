@@ -14,26 +14,53 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
+from hashlib import blake2b
 from itertools import combinations
+from typing import TypeVar
 
 import numpy as np
 
-from genrec.attribution import Effects, Scorer, check_rows, draw_rows, fit_parts, fit_words, keep_words
+from genrec.attribution import (
+    BLOCK,
+    NUM_SURE,
+    Effects,
+    Explanation,
+    Guesses,
+    Quotes,
+    Scorer,
+    check_rows,
+    choose_rows,
+    fit_parts,
+    keep_words,
+)
 from genrec.catalogue import Catalogue
 from genrec.constraints import Fields
 from genrec.engines import Engine, Message, weakest_stretch
 from genrec.errors import EngineError, InputError, StoreError
 from genrec.grounding import copied_spans, ground
-from genrec.interests import Intent, Understanding, asked_number, named_items, understand
+from genrec.interests import (
+    Intent,
+    Shortened,
+    Understanding,
+    asked_number,
+    is_vague,
+    named_items,
+    shortened,
+    understand,
+)
 from genrec.language import detect_language
-from genrec.prompt import INSTRUCTIONS, MAX_MESSAGE, NUM_CANDIDATES, build_messages
+from genrec.onboarding import question_for
+from genrec.prompt import INSTRUCTIONS, MAX_MESSAGE, NUM_CANDIDATES, OPEN_INSTRUCTIONS, build_messages
 from genrec.retrieval import Ranking, Retriever
+from genrec.safety.identity import without_self_description
 from genrec.safety.injection import harmless, recites
 from genrec.safety.personal import mask_personal
-from genrec.safety.screen import clean_message, clean_prose, own_words, screen
-from genrec.safety.toxicity import ToxicityScorer, hurts_together, verdict
+from genrec.safety.screen import HARM_NAMES, clean_message, clean_prose, own_words, screen
+from genrec.safety.toxicity import ToxicityScorer, hurts_together, may_be_shown
 from genrec.schema import (
     Attribution,
     Candidate,
@@ -45,6 +72,7 @@ from genrec.schema import (
     Mention,
     Profile,
     Reply,
+    Rewrite,
     Sampling,
     Sentence,
     Turn,
@@ -53,32 +81,35 @@ from genrec.schema import (
     WordPair,
     WordScore,
 )
-from genrec.store import Feedback, Rating, Store
-from genrec.text import has_cjk, plain, sentences, stutters, words
+from genrec.store import Feedback, Rating, Report, Store
+from genrec.text import ends_whole, has_cjk, names_twice, plain, repeats, sentences, stutters, units, words
 from genrec.vocabulary import Vocabulary
 
 NUM_PICKS = 2  # titles a reply names unless the visitor asks for a number; a brief one names one
 MAX_REWRITES = 2  # of a reply in which a hurtful sentence had to be withheld, each from that sentence
 MAX_REPAIRS = 6  # the same where it was false, garbled or in another language
+_MESSAGE_SHARE = 0.4  # of the model's window that a message may take; the facts and the reply need the rest
+MAX_QUESTIONS = 2  # to a visitor who has not said what he wants, in his first messages
 _NUM_DRAWN = 12  # first candidates that the shelf is drawn from
 _RANK_DECAY = 0.35  # by how much a place lower in rank is drawn less, in units of the Gumbel keys at temperature 1
 _HURTFUL = ("insult", "threat", "identity_attack", "obscene")
-_HARM_NAMES: dict[str, dict[Language, str]] = {
-    "insult": {"en": "an insult", "zh": "侮辱"},
-    "threat": {"en": "a threat", "zh": "威胁"},
-    "identity_attack": {"en": "words against a group of people", "zh": "针对群体的言辞"},
-    "obscene": {"en": "coarse words", "zh": "粗口"},
-}
+_REFUSALS = ("toxicity", "crisis", "injection", "illegal")  # reasons why a message is not answered
 _ABOUT_SHOWN = ("about", "why", "maker", "compare")  # requests that speak of items already on the table
 _ABOUT_ONE = ("about", "why", "maker")  # of these, a message that names one item wants to hear of no other
 _NO_ITEMS = ("greeting", "thanks")
+_FACTUAL_TEMPERATURE = 0.3  # at most, where facts of what was shown are asked for and no new ideas
+_TICK_S = 0.2  # at most this long without a snapshot while tokens come: who closes the iterator is heard by then
 _SCORED_AT_ONCE = 8  # prompts between two looks at the progress of an explanation
+_UNREAD = 3.0  # nats that no sentence loses without the message where the model goes by the rest of its prompt
+_SHORT = 0.9  # of the window
+_WEIGHING_SHARE = 0.8  # of an explanation's work; the rest are checks and citations
 _CITED = math.log(10)  # nats: a sentence cites a candidate without which it is ten times less likely
+_CITED_POINTS = 20.0  # the same where likeness is scored
 _MIN_PAIR = 1.0  # nats that two words change together to be told of
 _TEXTS: dict[str, dict[Language, str]] = {
-    "cut": {
-        "en": f"Your message was long; I read its first {MAX_MESSAGE:,} characters.",
-        "zh": f"你的消息很长，我读了前{MAX_MESSAGE}个字符。",
+    "long": {
+        "en": "Your message was long: I read all of it, and go by the sentences that say most about what you want.",
+        "zh": "你的消息很长：我全部读过，以最能说明你想要什么的句子为准。",
     },
     "language": {
         "en": "I understand English and Chinese best; this reply is in English.",
@@ -87,6 +118,10 @@ _TEXTS: dict[str, dict[Language, str]] = {
     "relaxed": {
         "en": "Nothing in the catalogue meets “{}”; here is the nearest without it.",
         "zh": "目录里没有满足“{}”的，下面是放宽这一条之后最接近的。",
+    },
+    "unverified": {
+        "en": "What is marked “unverified” is from the model's memory, not from the catalogue: whether it exists, and what is said of it, was not checked.",
+        "zh": "标着“未核实”的出自模型的记忆，不在目录里：它是否存在、所说是否属实，都没有核对过。",
     },
     "unanswered": {
         "en": "nothing fits “{}” exactly; say so and offer the nearest",
@@ -110,6 +145,8 @@ _TEXTS: dict[str, dict[Language, str]] = {
     },
 }
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class _Prepared:
@@ -130,9 +167,27 @@ class _Ablation:
     text: str  # his turns that the model still reads, in lines
     words: tuple[Word, ...]
     full: _Prepared  # with all of them
-    rebuilt: Callable[
-        ..., list[dict[str, str]]
-    ]  # what the model reads with the words kept, bool (num_words,); `held` as in _prepare
+    rebuilt: Callable[..., _Prepared]  # with the words kept, bool (num_words,); `held` as in _prepare
+    quotes: Quotes  # of the reply's sentences
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A prompt that the reply can be scored after."""
+
+    prompt: Sequence[Message]
+    key: bytes  # equal for prompts after which it scores the same
+    shelf: tuple[str, ...]  # ids of the items
+    copied: np.ndarray  # share of each sentence that it holds
+
+
+@dataclass
+class Explained:
+    """What explaining one reply has found so far. Whoever keeps the reply keeps this: asking again costs nothing then, and asking for more rows, or again
+    after a stop, costs only what was not scored yet."""
+
+    scores: dict[bytes, np.ndarray] = field(default_factory=dict)  # by prompt: of each sentence
+    attributions: dict[int, Attribution] = field(default_factory=dict)  # by number of rows
 
 
 class Assistant:
@@ -148,16 +203,39 @@ class Assistant:
         toxicity: ToxicityScorer,
         store: Store,
         notice: str = "",
+        is_open: bool = False,
     ):
+        """With `is_open` the model may name what the catalogue does not have; it is marked as unverified."""
         self.engine = engine
         self.catalogue = catalogue
         self.vocabulary = vocabulary
         self.store = store
         self.notice = notice  # what an operator or visitor should know of how things were loaded
+        self._is_open = is_open
         self._fields = Fields.of(catalogue.items)
         self._retriever = retriever
         self._toxicity = toxicity
-        self._window, self._floors = engine.describe().window, engine.describe().sentence_floors
+        info = engine.describe()
+        self._window, self._floors = info.window, info.sentence_floors
+        self._lexicon: dict[Language, frozenset[str]] = {}  # empty where the trainer told none
+        if info.lexicon:
+            chinese = frozenset(filter(has_cjk, info.lexicon))
+            self._lexicon = {"en": info.lexicon - chinese, "zh": chinese}
+
+    def with_catalogue(self, catalogue: Catalogue) -> Assistant:
+        """The same model, filter and ranking weights over another catalogue, with ratings of its own that last as long as it does."""
+        catalogue = catalogue.with_tags(self.vocabulary.tag)
+        vocabulary = self.vocabulary.with_terms(catalogue.tags(), catalogue.kinds())
+        return Assistant(
+            engine=self.engine,
+            catalogue=catalogue,
+            vocabulary=vocabulary,
+            retriever=self._retriever.for_catalogue(catalogue, vocabulary),
+            toxicity=self._toxicity,
+            store=Store(),
+            notice=self.notice,
+            is_open=self._is_open,
+        )
 
     # Reply
 
@@ -179,27 +257,40 @@ class Assistant:
             InputError: there is nothing to answer.
         """
         started = time.monotonic()
-        message, notices = self._read(message)
+        typed = self._read(message)
+        message = _each_once(typed)
         detected = detect_language(message, previous=_last_language(conversation), wanted=language)
         answer = detected.answer
-        notices = [_TEXTS[name][answer] for name in notices]
+        notices = []
+        short = self._shortened(message)
+        if short.is_cut or message != typed:
+            notices.append(_TEXTS["long"][answer])
         if not detected.is_supported:
             notices.append(_TEXTS["language"][answer])
-        screened = screen(message, self._toxicity.score([own_words(message)])[0], answer)
+        scores = self._toxicity.score([own_words(short.text)])[0]
+        screened = screen(message, scores, answer, is_request=bool(self.vocabulary.find(message)))
         sampling = replace(sampling, seed=secrets.randbits(31) if sampling.seed is None else sampling.seed)
-        state = Reply(language=answer, conversation=conversation, sampling=sampling, model=self.engine.describe().model)
+        state = Reply(
+            language=answer,
+            conversation=conversation,
+            sampling=sampling,
+            model=self.engine.describe().model,
+            message_toxicity=round(scores["toxicity"], 4),
+        )
         if screened.refused:
             withheld = (Withheld(screened.refused, screened.score),)
             yield replace(
                 state, status="refused", notice=screened.notice, withheld=withheld, seconds=time.monotonic() - started
             )
             return
-        message = screened.message
+        message = short.text
         notices += [screened.notice] if screened.notice else []
-        conversation = self._with_feedback(conversation)
+        conversation = _with_summary(self.with_feedback(conversation), short.rest)
         prepared = self._prepare(conversation, message, answer, tone, sampling)
         if prepared.ranking.relaxed:
             notices.append(_TEXTS["relaxed"][answer].format(prepared.ranking.relaxed))
+        question = self._question(conversation, prepared.understanding, answer)
+        notices += [question] if question else []
         state = replace(
             state, candidates=prepared.candidates, messages=tuple(prepared.messages), notice=" ".join(notices)
         )
@@ -215,10 +306,13 @@ class Assistant:
     def replay(self, conversation: Conversation, turns: Sequence[Turn]) -> Conversation:
         """The conversation with turns that were spoken elsewhere: their wishes are understood, the items they named are known."""
         for turn in turns:
-            text = mask_personal(clean_message(turn.text)[:MAX_MESSAGE])[0]
+            said = _each_once(clean_message(turn.text))
+            short = self._shortened(said)
+            text = short.text
             if turn.role == "user":
-                if screen(text, self._toxicity.score([own_words(text)])[0], "en").refused:
+                if screen(said, self._toxicity.score([own_words(text)])[0], "en").refused:
                     continue  # as if it had been said here
+                conversation = _with_summary(conversation, short.rest)
                 shown = self._items(conversation.turns[-1].item_ids) if conversation.turns else []
                 profile = self._understand(text, conversation.profile, shown, len(conversation.turns)).profile
                 conversation = replace(
@@ -233,18 +327,26 @@ class Assistant:
         return conversation
 
     @staticmethod
-    def _read(message: str) -> tuple[str, list[str]]:
+    def _read(message: str) -> str:
         message = clean_message(message)
         if not words(message) and not any(character.isprintable() and not character.isspace() for character in message):
             raise InputError("There is nothing to answer: the message is empty.")
-        if len(message) > MAX_MESSAGE:
-            return message[:MAX_MESSAGE], ["cut"]
-        return message, []
+        return message
+
+    def _shortened(self, message: str) -> Shortened:
+        """A message without personal data, and no longer than the model can read beside the facts: a long one by what it says of wishes."""
+        masked, limit = mask_personal(message)[0], MAX_MESSAGE
+        if self._window:
+            num_tokens = self.engine.count_tokens(masked[:limit])
+            limit = min(limit, int(len(masked[:limit]) * _MESSAGE_SHARE * self._window / max(1, num_tokens)))
+        return shortened(
+            masked, max(1, limit), vocabulary=self.vocabulary, by_title=self.catalogue.by_title, fields=self._fields
+        )
 
     def _understand(self, text: str, profile: Profile, shown: Sequence[Item], turn: int) -> Understanding:
         """What a visitor's turn says, in the light of his profile and of what was shown just before."""
         return understand(
-            text,
+            without_self_description(text),  # who he is must not decide what he is shown
             profile,
             vocabulary=self.vocabulary,
             by_title=self.catalogue.by_title,
@@ -262,12 +364,15 @@ class Assistant:
         sampling: Sampling,
         *,
         held: _Prepared | None = None,
+        understanding: Understanding | None = None,
+        is_short: bool = False,
     ) -> _Prepared:
         """Interests, candidates and prompt for a message: everything up to the model, so explanations can repeat it. With `held`, what
-        was found for another message stays on the shelf; only what is told of the wishes changes."""
+        was found for another message stays on the shelf; only what is told of the wishes changes. `understanding` is what the message says, if that is
+        known; a prompt that `is_short` needs no counting of its tokens."""
         turn = len(conversation.turns)
         shown = self._items(conversation.turns[-1].item_ids) if conversation.turns else []
-        understanding = self._understand(message, conversation.profile, shown, turn)
+        understanding = understanding or self._understand(message, conversation.profile, shown, turn)
         wanted = asked_number(message) or (1 if tone == "brief" else NUM_PICKS)
         if held:
             ranking, candidates = held.ranking, held.candidates
@@ -275,7 +380,15 @@ class Assistant:
             shelf = tuple(new if old.parts else old for old, new in zip(held.shelf, fitted, strict=True))
         else:
             previous = conversation.turns[-1].text if conversation.turns else ""
-            ranking = self._retriever.rank(understanding.profile, message, turn=turn, previous=previous)
+            said = "" if is_vague(message) else without_self_description(message)
+            ranking = self._retriever.rank(
+                understanding.profile,
+                said,
+                turn=turn,
+                previous=previous,
+                surprise=sampling.surprise,
+                together=self._liked_together(understanding.profile.liked),
+            )
             candidates = ranking.candidates
             if understanding.intent in _ABOUT_SHOWN and (understanding.named or shown):
                 table = [
@@ -299,18 +412,31 @@ class Assistant:
             vocabulary=self.vocabulary,
             tone=tone,
             num_picks=num_picks,
+            intent=understanding.intent,
             note=note,
-            count_tokens=self.engine.count_tokens,
+            count_tokens=None if is_short else self.engine.count_tokens,
             window=max(self._window // 2, self._window - sampling.max_new_tokens) if self._window else 0,
+            is_open=self._is_open,
         )
         return _Prepared(understanding, ranking, candidates, shelf, num_picks, messages)
+
+    def _question(self, conversation: Conversation, understanding: Understanding, language: Language) -> str:
+        """What to ask a visitor who has not said yet what he wants; "" where there is nothing to ask."""
+        num_said = sum(one.role == "user" for one in conversation.turns)
+        if understanding.intent in (*_ABOUT_SHOWN, *_NO_ITEMS) or num_said >= MAX_QUESTIONS:
+            return ""  # asked again and again, it would be a form to fill in
+        return question_for(understanding.profile, self.catalogue.items, self.vocabulary, language)
 
     def _write(
         self, state: Reply, message: str, prepared: _Prepared, sampling: Sampling
     ) -> Generator[Reply, None, None]:
         """Snapshots while the model writes: sentence by sentence, each checked before it is shown, rewritten if it must not be."""
-        titles = [candidate.item.title_in(state.language) for candidate in prepared.shelf]
+        if prepared.understanding.intent in _ABOUT_SHOWN:
+            sampling = replace(sampling, temperature=min(sampling.temperature, _FACTUAL_TEMPERATURE))
+        titles = None if self._is_open else [one.item.title_in(state.language) for one in prepared.shelf]
+        min_titles = min(asked_number(message), prepared.num_picks)  # held to a number that was asked for, not to ours
         rewrites: Counter[str] = Counter()  # by what they mend
+        last_s = time.monotonic()
         while True:
             seeded = _for_rewrite(sampling, rewrites.total(), self.engine.count_tokens(state.text))
             messages: list[Message] = list(prepared.messages)
@@ -318,9 +444,14 @@ class Assistant:
                 messages.append({"role": "assistant", "content": state.text.rstrip()})
             must_rewrite = False
             try:
-                with closing(self.engine.stream(messages, seeded, titles, prepared.num_picks)) as pieces:
-                    for sentence in sentences(_counted(pieces, counter := [state.num_tokens])):
+                with closing(self.engine.stream(messages, seeded, titles, min_titles)) as pieces:
+                    for sentence in sentences(_counted(pieces, counter := [state.num_tokens]), is_ticking=True):
                         state = replace(state, num_tokens=counter[0])
+                        if not sentence:
+                            if time.monotonic() - last_s > _TICK_S:
+                                last_s = time.monotonic()
+                                yield state
+                            continue
                         checked = self._gate(state, sentence, prepared, message)
                         is_withheld = checked.withheld != state.withheld
                         state = checked
@@ -334,26 +465,30 @@ class Assistant:
                             state = _with_placeholder(state)
                         elif is_withheld and state.items:
                             break  # what follows would lean on what is not there: better a short reply
+                        last_s = time.monotonic()
                         yield state
             except EngineError as error:
-                told = _TEXTS["lost"][state.language] if state.text else str(error)
+                told = error.chinese if state.language == "zh" else str(error)
+                told = _TEXTS["lost"][state.language] if state.text else told
                 yield replace(state, status="lost", notice=_joined(state.notice, told))
                 return
             if not must_rewrite:
                 break
         if not state.text.strip():
             state = replace(state, notice=_joined(state.notice, _TEXTS["silent"][state.language]))
+        if self._is_open and any(not mention.is_matched for mention in state.mentions):
+            state = replace(state, notice=_joined(state.notice, _TEXTS["unverified"][state.language]))
         yield self._looked_over(replace(state, text=state.text.rstrip(), status="done"))
 
     def _looked_over(self, state: Reply) -> Reply:
         """The finished reply; without its text where the whole of it hurts although no sentence and no two of them did."""
         if len(state.sentences) < 3:
             return state
-        scores = self._toxicity.score([_said(state, state.sentences)])[0]
+        scores = self._toxicity.score([as_scored(state, state.sentences)])[0]
         if not hurts_together(scores):
             return state
         category = max(_HURTFUL, key=lambda label: scores[label])
-        notice = _TEXTS["taken back"][state.language].format(_HARM_NAMES[category][state.language])
+        notice = _TEXTS["taken back"][state.language].format(HARM_NAMES[category][state.language])
         withheld = (*state.withheld, Withheld(category, round(scores["toxicity"], 4)))
         return replace(
             state, text="", sentences=(), mentions=(), withheld=withheld, notice=_joined(state.notice, notice)
@@ -365,11 +500,15 @@ class Assistant:
         text = clean_prose(raw)
         if state.text.endswith((" ", "\n")):
             text = text.lstrip()
-        if not text.strip() or text.count("**") % 2:  # cut in the middle of a title
+        if not words(text) or text.count("**") % 2:  # nothing, or cut in the middle of a title
             return state
         if _is_drifting(text, state.language):
             return replace(state, withheld=(*state.withheld, Withheld("language", 1.0)))
-        if stutters(text):
+        wishes = [interest.text for interest in prepared.understanding.profile.likes]
+        labels = {
+            self.vocabulary.translate(term, state.language) for item in shelf for term in (*item.tags, *item.moods)
+        }
+        if stutters(text) or repeats(text, state.text, wishes) or names_twice(text, labels):
             return replace(state, withheld=(*state.withheld, Withheld("broken", 1.0)))
         mentioned = [mention.item for mention in state.mentions if mention.item]
         known = " ".join([message, *(turn.text for turn in state.conversation.turns if turn.role == "user")])
@@ -390,18 +529,19 @@ class Assistant:
             about=_last_named(state),
             mentioned=mentioned,
             before=state.text,
+            is_open=self._is_open,
         )
         titles = [mention.title for mention in grounded.mentions]
         if len(set(titles)) < len(titles):  # "first Winnie-the-Pooh, then Winnie-the-Pooh"
             return replace(state, withheld=(*state.withheld, Withheld("broken", 1.0)))
         if grounded.is_false:
             return replace(state, withheld=(*state.withheld, Withheld("fact", 1.0)))
-        if any(recites(text, told) for told in INSTRUCTIONS.values()):
+        if any(recites(text, told) for told in (*INSTRUCTIONS.values(), *OPEN_INSTRUCTIONS.values())):
             return replace(state, withheld=(*state.withheld, Withheld("instructions", 1.0)))
         own = _without_titles(grounded.text, grounded.mentions)
-        before = _said(state, state.sentences[-1:])  # some things hurt only together
+        before = as_scored(state, state.sentences[-1:])  # some things hurt only together
         scores, *both = self._toxicity.score([own, f"{before} {own}"] if before else [own])
-        hurtful = scores if verdict(scores) != "ok" else next(filter(hurts_together, both), None)
+        hurtful = next(filter(hurts_together, both), None) if may_be_shown(scores) else scores
         if hurtful:
             category = max(_HURTFUL, key=lambda label: hurtful[label])
             return replace(state, withheld=(*state.withheld, Withheld(category, round(hurtful["toxicity"], 4))))
@@ -414,14 +554,28 @@ class Assistant:
         return replace(state, text=whole, sentences=(*state.sentences, sentence), mentions=(*state.mentions, *moved))
 
     def _is_garbled(self, state: Reply, text: str, prepared: _Prepared) -> bool:
-        """Whether the model itself finds a stretch of the sentence hardly likely, as where it loses its way inside a word. Only a model
-        whose trainer measured what is hardly likely can say so."""
+        """Whether the sentence holds a word that the model neither read nor knows, or the model itself finds a stretch of it hardly likely, as
+        where it loses its way inside a word. Only a model whose trainer told what it knows, and measured what is hardly likely, can say so."""
+        if self._lexicon and not ends_whole(text):
+            return True  # its window or the longest reply cut it off
+        whole = (state.text + text).rstrip()  # a space that ends a text is hardly likely: the next word brings its own
+        copied = copied_spans(whole, [candidate.item for candidate in prepared.shelf], state.language)
+        if self._lexicon:
+            own = "".join(
+                character if not any(start <= at < end for start, end in copied) else "·"
+                for at, character in enumerate(whole)
+                if at >= len(state.text)
+            )
+            told = " ".join(message["content"] for message in prepared.messages)
+            if not units(own) <= self._lexicon[state.language] | units(told):
+                return True
+            moods = [own[one.start : one.end] for one in self.vocabulary.find(own) if one.group == "moods"]
+            if not state.mentions and "**" not in text and any(mood.lower() not in told.lower() for mood in moods):
+                return True  # an opening that speaks of "the funny shelf" where nothing on it is
         floor = self._floors.get(state.language)
         if floor is None:
             return False
-        whole = state.text + text
         scores = self.engine.score([prepared.messages], whole)[0]  # (num_tokens,)
-        copied = copied_spans(whole, [candidate.item for candidate in prepared.shelf], state.language)
         weakest = weakest_stretch(scores, self.engine.spans(whole), (len(state.text), len(whole)), copied)
         return weakest < floor
 
@@ -446,40 +600,63 @@ class Assistant:
         *,
         num_rows: int = 32,
         tone: str = "warm",
+        memory: Explained | None = None,
         on_progress: Callable[[float], None] | None = None,
     ) -> Attribution:
         """Which of the visitor's words made the reply likelier, and which candidates its sentences lean on. `conversation` is the one the
-        message was said in.
+        message was said in. An `on_progress` that raises stops the work; see `explaining`.
 
-        For each row the pipeline is rebuilt from the words that it keeps, so a word that works through what is found counts too; a second score
-        with the same items on the shelf parts that from what works through the wording. An `on_progress` that raises stops the work.
+        Raises:
+            EngineError: the model cannot score a given text.
+            InputError: there is nothing to explain.
+        """
+        steps = self.explaining(conversation, message, reply, num_rows=num_rows, tone=tone, memory=memory)
+        return _last(steps, on_progress)
+
+    def explaining(
+        self,
+        conversation: Conversation,
+        message: str,
+        reply: Reply,
+        *,
+        num_rows: int = 32,
+        tone: str = "warm",
+        memory: Explained | None = None,
+    ) -> Generator[float, None, Attribution]:
+        """`explain` in steps: yields the share of the work that is done and returns the attribution. Closing the iterator stops the work.
+
+        For each row the pipeline is rebuilt from the words that it keeps, so a word that works through what is found counts too; prompts
+        with the same items on the shelf part that from what works through the wording. What `memory` holds of this reply is not scored again.
 
         Raises:
             EngineError: the model cannot score a given text.
             InputError: there is nothing to explain.
         """
         started = time.monotonic()
+        memory = Explained() if memory is None else memory
+        if num_rows in memory.attributions:
+            return memory.attributions[num_rows]
         told = self._ablation(conversation, message, reply, tone)
-        found, full, rebuilt = told.words, told.full, told.rebuilt
-        rows = draw_rows(len(found), num_rows, seed=reply.sampling.seed or 0)
-        shelves = draw_rows(len(full.shelf), 2 ** len(full.shelf)) if full.shelf else np.zeros((0, 0), bool)
-        prompts = [rebuilt(kept) for kept in rows] + [rebuilt(kept, full) for kept in rows]
-        for kept in shelves:
-            shelf = tuple(candidate for candidate, is_kept in zip(full.shelf, kept) if is_kept)
-            prompts.append(rebuilt(np.ones(len(found), bool), replace(full, shelf=shelf)))
-        values = self._score_sentences(prompts, reply, on_progress)
-        whole, written, by_shelf = np.split(values, [len(rows), 2 * len(rows)])  # each (num_rows, num_sentences)
-        explanation = fit_parts(rows, whole, written)
-        tried = check_rows(explanation.effects.sum(0))
-        exact = whole[0].sum() - self._score_sentences([rebuilt(kept) for kept in tried], reply).sum(1)
-        guessed = whole[0].sum() - explanation.predict(tried).sum(1)
+        found, full = told.words, told.full
+        weighing = self._weighing(told, reply, num_rows, memory)
+        explanation = yield from _scaled(weighing, 0, _WEIGHING_SHARE)
+        everything = np.ones(len(found), bool)
+        tried = check_rows(explanation.effects.sum(0), 1 if num_rows <= BLOCK else 8)
+        cases = [self._case(told, told.rebuilt(kept)) for kept in (everything, *tried)]
+        lacking = self._lacking(told)
+        steps = self._scoring([*cases, *lacking], reply, memory)
+        values = yield from _scaled(steps, _WEIGHING_SHARE, 1 - _WEIGHING_SHARE)
+        whole, checked, without = values[0], values[1 : len(cases)], values[len(cases) :]
+        exact = whole.sum() - checked.sum(1)
+        guessed = whole.sum() - explanation.predict(tried).sum(1)
         checks = tuple(
             Check(
                 tuple(word for word, is_kept in zip(found, kept) if not is_kept), round(float(g), 3), round(float(e), 3)
             )
             for kept, g, e in zip(tried, guessed, exact)
         )
-        return Attribution(
+        can_score = self.engine.describe().can_score
+        attribution = Attribution(
             told.text,
             found,
             whole=_word_scores(found, explanation.found, explanation.written),
@@ -489,21 +666,192 @@ class Assistant:
             ),
             fit=round(explanation.share, 3),
             fit_by_sentence=tuple(round(float(share), 3) for share in explanation.shares),
-            num_rows=len(rows),
+            num_rows=len(explanation.rows),
             seconds=time.monotonic() - started,
             pairs=_word_pairs(found, explanation.pairs),
             checks=checks,
-            citations=_citations(full.shelf, shelves, by_shelf),
+            citations=_citations(
+                [one.item for one in full.shelf], whole - without, _CITED if can_score else _CITED_POINTS
+            ),
+            scorer="log-probability" if can_score else "similarity",
+            num_scored=int(explanation.is_scored.sum()),
+        )
+        memory.attributions[num_rows] = attribution
+        yield 1.0
+        return attribution
+
+    def weigh(
+        self,
+        conversation: Conversation,
+        message: str,
+        reply: Reply,
+        *,
+        num_rows: int = 32,
+        tone: str = "warm",
+        seed: int | None = None,
+        memory: Explained | None = None,
+    ) -> Explanation:
+        """What `explain` tells of, with all its numbers; another `seed` chooses other rows.
+
+        Raises:
+            EngineError: the model cannot score a given text.
+            InputError: there is nothing to explain.
+        """
+        told = self._ablation(conversation, message, reply, tone)
+        return _last(self._weighing(told, reply, num_rows, memory or Explained(), seed))
+
+    def _weighing(
+        self, told: _Ablation, reply: Reply, num_rows: int, memory: Explained, seed: int | None = None
+    ) -> Generator[float, None, Explanation]:
+        """Yields the share that is done; returns the explanation.
+
+        The pipeline up to the model costs little, the model much. So of a first explanation it scores a few rows, and the prompt without each candidate and
+        without the message, and the other rows only where these show that they cannot be guessed. A larger one has all its rows scored.
+        """
+        everything = np.ones(len(told.words), bool)
+        full = self._case(told, told.rebuilt(everything))
+        unsaid = [*told.full.messages[:-1], {**told.full.messages[-1], "content": ""}]
+        silent = self._case(told, replace(told.full, messages=unsaid))
+        lacking = self._lacking(told)
+        cases: list[tuple[_Case, _Case]] = []  # by row: all rebuilt, and over the reply's own shelf
+        batches: list[np.ndarray] = []
+        guesses: Guesses | None = None
+        is_unread = False  # by the model itself, whose prompt may tell all of it in other words
+        share, num_done, num_expected = 0.0, 0, 2 * num_rows  # prompts
+
+        def scored(wanted: Sequence[_Case]) -> Generator[float, None, None]:
+            nonlocal share, num_done
+            num_new = len({one.key for one in wanted if one.key not in memory.scores})
+            for part in self._scoring(wanted, reply, memory):
+                share = max(share, min(1.0, (num_done + part * num_new) / num_expected))
+                yield share
+            num_done += num_new
+
+        def case(kept: np.ndarray, held: _Prepared | None = None) -> _Case:
+            return self._case(told, told.rebuilt(kept, held), is_unread=is_unread)
+
+        def value(one: _Case) -> np.ndarray:
+            return (
+                memory.scores[one.key]
+                if guesses is None or one.key in memory.scores
+                else guesses.values(one.copied, one.shelf)
+            )
+
+        is_thrifty = num_rows <= BLOCK
+        if is_thrifty:
+            num_expected = len(lacking) + 3 * NUM_SURE + 2
+            yield from scored([full, silent, *lacking])
+            moved = memory.scores[full.key] - memory.scores[silent.key]
+            is_unread = bool(np.all(np.abs(moved) < _UNREAD))
+            memory.scores[self._case(told, told.full, is_unread=is_unread).key] = memory.scores[full.key]
+        choosing = choose_rows(len(told.words), num_rows, seed=(reply.sampling.seed or 0) if seed is None else seed)
+        batch = next(choosing, None)
+        while batch is not None:
+            rows, num_sure = batch
+            batches.append(rows)
+            of_batch = [(case(kept), case(kept, told.full)) for kept in rows]
+            cases += of_batch
+            waiting = sorted(of_batch, key=lambda pair: -float(np.abs(pair[0].copied - full.copied).sum()))
+            while is_thrifty:
+                tried, waiting = waiting[:num_sure], waiting[num_sure:]
+                yield from scored([one for pair in tried for one in pair[: 1 if guesses else 2]])
+                guesses = self._guesses([silent, *lacking, *(one for pair in cases for one in pair)], memory)
+                if guesses and guesses.are_off(moved, full.copied - silent.copied):
+                    guesses = None  # the message does more than to be quoted
+                if guesses or not waiting:
+                    break
+                num_sure = NUM_SURE
+            if not guesses:
+                num_expected = 2 * num_rows
+                yield from scored([one for pair in cases for one in pair])
+            try:
+                batch = choosing.send(np.array([value(one) for one, _ in of_batch]))
+            except StopIteration:
+                batch = None
+        whole, written = (np.array([value(pair[part]) for pair in cases]) for part in (0, 1))
+        explanation = fit_parts(
+            np.concatenate(batches),
+            whole,
+            written,
+            is_scored=np.array([one.key in memory.scores for one, _ in cases]),
+            doubts=guesses.doubts if guesses else None,
+        )
+        yield 1.0
+        return explanation
+
+    @staticmethod
+    def _guesses(cases: Sequence[_Case], memory: Explained) -> Guesses | None:
+        """Guesses by the cases that were scored; None where they are of no use."""
+        known = list({one.key: one for one in cases if one.key in memory.scores}.values())
+        values = np.array([memory.scores[one.key] for one in known])
+        guesses = Guesses(np.array([one.copied for one in known]), values, [one.shelf for one in known])
+        return guesses if guesses.are_good else None
+
+    @staticmethod
+    def _case(told: _Ablation, prepared: _Prepared, *, is_unread: bool = False) -> _Case:
+        """`is_unread` says that the last message itself makes no difference, only what else of the prompt comes of it."""
+        prompt = prepared.messages
+        text = "\n".join(part["content"] for part in prompt)
+        return _Case(
+            prompt,
+            _key(prompt[:-1] if is_unread else prompt),
+            tuple(one.item.id for one in prepared.shelf),
+            told.quotes.share(text),
+        )
+
+    def _lacking(self, told: _Ablation) -> list[_Case]:
+        """For each candidate what the model reads of the whole message without it."""
+        everything = np.ones(len(told.words), bool)
+        shelves = [tuple(one for one in told.full.shelf if one is not left_out) for left_out in told.full.shelf]
+        return [self._case(told, told.rebuilt(everything, replace(told.full, shelf=shelf))) for shelf in shelves]
+
+    def rewrite(
+        self, conversation: Conversation, message: str, reply: Reply, without: str, *, tone: str = "warm"
+    ) -> Rewrite:
+        """What is written to the message without some of its words, wherever they stand in it, beside what is written to all of it again.
+        `conversation` is the one the message was said in.
+
+        Raises:
+            InputError: a word is not in the message, or nothing else is.
+        """
+        message = self._read(message)
+        found = words(message)
+        wanted = {word.text.casefold() for word in words(without)}
+        kept = np.array([word.text.casefold() not in wanted for word in found], bool)
+        if not wanted or wanted - {word.text.casefold() for word in found}:
+            raise InputError(f"“{without}” is not among the words of the message: {', '.join(w.text for w in found)}.")
+        if not kept.any():
+            raise InputError(f"Nothing is left of the message without “{without}”.")
+
+        def written(text: str, seed: int) -> Reply:
+            sampling = replace(reply.sampling, seed=seed)
+            *_, last = self.reply(conversation, text, sampling, language=reply.language, tone=tone)
+            return last
+
+        seed = reply.sampling.seed or 0
+        return Rewrite(
+            tuple(word for word, is_kept in zip(found, kept, strict=True) if not is_kept),
+            original=reply,
+            shortened=written(keep_words(message, found, kept), seed),
+            same_seed=written(message, seed),
+            other_seed=written(message, seed + 1),
         )
 
     def scorers(
-        self, conversation: Conversation, message: str, reply: Reply, *, tone: str = "warm"
+        self,
+        conversation: Conversation,
+        message: str,
+        reply: Reply,
+        *,
+        tone: str = "warm",
+        memory: Explained | None = None,
     ) -> tuple[tuple[Word, ...], Scorer, Scorer]:
         """The visitor's words, and what the reply's sentences score with some of them left out: all rebuilt, and with what was found held."""
         told = self._ablation(conversation, message, reply, tone)
+        memory = memory or Explained()
 
         def score(rows: np.ndarray, held: _Prepared | None = None) -> np.ndarray:
-            return self._score_sentences([told.rebuilt(kept, held) for kept in rows], reply)
+            return _last(self._scoring([self._case(told, told.rebuilt(kept, held)) for kept in rows], reply, memory))
 
         return told.words, score, lambda rows: score(rows, told.full)
 
@@ -512,26 +860,38 @@ class Assistant:
         Raises:
             InputError: there is nothing to explain.
         """
-        message = mask_personal(self._read(message)[0])[0]
-        conversation = self._with_feedback(conversation, but_for={item.id for item in reply.items})
+        short = self._shortened(_each_once(self._read(message)))
+        message = short.text
+        conversation = self.with_feedback(conversation, but_for={item.id for item in reply.items})
+        conversation = _with_summary(conversation, short.rest)
 
-        def prepared(conversation: Conversation, message: str, held: _Prepared | None = None) -> _Prepared:
-            return self._prepare(conversation, message, reply.language, tone, reply.sampling, held=held)
-
-        full = prepared(conversation, message)
+        prepare = partial(self._prepare, language=reply.language, tone=tone, sampling=reply.sampling)
+        full = prepare(conversation, message)
         earlier = _still_read(conversation.turns, full.messages)  # indices of turns
         texts = [*(conversation.turns[index].text for index in earlier), message]
-        text, found = _joined_words(texts)
+        by_text = [words(text) for text in texts]
+        text, found = _joined_words(texts, by_text)
         if not found or not reply.text:
             raise InputError("There is nothing to explain yet: no words or no reply.")
         heard = self._heard(conversation.turns)
 
-        def rebuilt(kept: np.ndarray, held: _Prepared | None = None) -> list[dict[str, str]]:
-            *before, last = _kept_texts(texts, kept)
-            retold = self._retold(conversation, heard, dict(zip(earlier, before, strict=True)))
-            return prepared(retold, last, held).messages
+        num_tokens = sum(self.engine.count_tokens(part["content"]) for part in full.messages)
+        is_short = num_tokens <= _SHORT * (
+            self._window - reply.sampling.max_new_tokens
+        )  # and so with fewer words over its shelf
+        known: dict[bytes, tuple[Conversation, str, _Prepared]] = {}
 
-        return _Ablation(text, tuple(found), full, rebuilt)
+        def rebuilt(kept: np.ndarray, held: _Prepared | None = None) -> _Prepared:
+            if kept.tobytes() not in known:
+                *before, last = _kept_texts(texts, by_text, kept)
+                retold = self._retold(conversation, heard, dict(zip(earlier, before, strict=True)))
+                known[kept.tobytes()] = retold, last, prepare(retold, last)
+            retold, last, own = known[kept.tobytes()]
+            if held is None or held is full and _found(own) == _found(full):
+                return own
+            return prepare(retold, last, held=held, understanding=own.understanding, is_short=is_short)
+
+        return _Ablation(text, tuple(found), full, rebuilt, Quotes([sentence.text for sentence in reply.sentences]))
 
     def _heard(self, turns: Sequence[Turn]) -> Profile:
         """What the visitor's turns alone say of him."""
@@ -562,24 +922,54 @@ class Assistant:
         )
         return replace(conversation, turns=turns, profile=profile)
 
-    def _score_sentences(
-        self, prompts: Sequence[Sequence[Message]], reply: Reply, on_progress: Callable[[float], None] | None = None
-    ) -> np.ndarray:
-        """Log-probabilities of the reply's sentences after each prompt, nats (num_prompts, num_sentences). Equal prompts are scored once, and
-        those of like length together."""
-        keys = [tuple(part["content"] for part in prompt) for prompt in prompts]
-        unique = dict(zip(keys, prompts, strict=True))
-        ordered = sorted(unique, key=lambda key: sum(map(len, key)))
-        owner = np.array([_sentence_at(reply.sentences, start) for start, _ in self.engine.spans(reply.text)])
-        of_sentence = owner[:, None] == np.arange(len(reply.sentences))  # (num_tokens, num_sentences)
-        scores: dict[tuple[str, ...], np.ndarray] = {}
+    def _scoring(self, cases: Sequence[_Case], reply: Reply, memory: Explained) -> Generator[float, None, np.ndarray]:
+        """What the reply's sentences score after each prompt, (num_cases, num_sentences): log-probabilities in nats, or points of likeness where
+        the model gives none. Yields the share that is done. Equal prompts are scored once, and those that begin alike one after the other."""
+        unique = {case.key: case.prompt for case in reversed(cases) if case.key not in memory.scores}
+        ordered = sorted(unique, key=lambda key: [part["content"] for part in unique[key]])
+        score = self._log_probabilities if self.engine.describe().can_score else self._likenesses
         for start in range(0, len(ordered), _SCORED_AT_ONCE):
             chunk = ordered[start : start + _SCORED_AT_ONCE]
-            tokens = self.engine.score([unique[key] for key in chunk], reply.text)  # (num_prompts, num_tokens)
-            scores |= dict(zip(chunk, tokens @ of_sentence, strict=True))
-            if on_progress:
-                on_progress(len(scores) / len(ordered))
-        return np.array([scores[key] for key in keys]).reshape(len(prompts), len(reply.sentences))
+            memory.scores |= dict(zip(chunk, score([unique[key] for key in chunk], reply), strict=True))
+            yield (start + len(chunk)) / len(ordered)
+        return np.array([memory.scores[case.key] for case in cases]).reshape(len(cases), len(reply.sentences))
+
+    def _log_probabilities(self, prompts: Sequence[Sequence[Message]], reply: Reply) -> np.ndarray:
+        """Nats (num_prompts, num_sentences)."""
+        owner = np.array([_sentence_at(reply.sentences, start) for start, _ in self.engine.spans(reply.text)])
+        of_sentence = owner[:, None] == np.arange(len(reply.sentences))  # (num_tokens, num_sentences)
+        return self.engine.score(prompts, reply.text) @ of_sentence
+
+    def _likenesses(self, prompts: Sequence[Sequence[Message]], reply: Reply) -> np.ndarray:
+        """Points of 100 (num_prompts, num_sentences): how alike each sentence is to the likest one of a reply to the prompt, as the share of words that both
+        have in the same order (Indel similarity). The replies take the likeliest token each time, so that chance has no part in them."""
+        from rapidfuzz import fuzz
+
+        surest = replace(reply.sampling, temperature=0.0)
+
+        def written(prompt: Sequence[Message]) -> str:
+            with closing(self.engine.stream(prompt, surest)) as pieces:
+                return "".join(pieces)
+
+        with ThreadPoolExecutor(_SCORED_AT_ONCE) as pool:  # a server answers several at once
+            texts = list(pool.map(written, prompts))
+        shown = [[word.text for word in words(plain(sentence.text))] for sentence in reply.sentences]
+        anew = [[[word.text for word in words(plain(one))] for one in sentences([text])] for text in texts]
+        return np.array(
+            [[max((fuzz.ratio(old, new) for new in each), default=0.0) for old in shown] for each in anew], float
+        ).reshape(len(prompts), len(shown))
+
+    def token_probabilities(self, reply: Reply) -> list[tuple[str, float]]:
+        """The pieces of a reply, each with the probability in [0, 1] that the model gives it after what stands before (at temperature 1).
+
+        Raises:
+            EngineError: the model cannot score a given text.
+        """
+        scores = self.engine.score([reply.messages], reply.text)[0]  # (num_tokens,), nats
+        return [
+            (reply.text[start:end], float(np.exp(score)))
+            for (start, end), score in zip(self.engine.spans(reply.text), scores, strict=True)
+        ]
 
     # Rate
 
@@ -596,7 +986,38 @@ class Assistant:
             self.store.add(Feedback(conversation.user_id, item_id, rating, mask_personal(reason)[0]))
         return _rated(conversation, item_id, rating)
 
-    def _with_feedback(self, conversation: Conversation, but_for: Collection[str] = ()) -> Conversation:
+    def forget(self, conversation: Conversation, item_id: str) -> Conversation:
+        """The conversation without what the visitor ever said of one item, which the store forgets too.
+
+        Raises:
+            StoreError: the store still has it.
+        """
+        if conversation.user_id:
+            self.store.remove(conversation.user_id, item_id)
+        profile = conversation.profile
+
+        def without(ids: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(id for id in ids if id != item_id)
+
+        profile = replace(
+            profile, liked=without(profile.liked), disliked=without(profile.disliked), seen=without(profile.seen)
+        )
+        return replace(conversation, profile=profile)
+
+    def report(self, reply: Reply, message: str | None = None) -> bool:
+        """Keeps a visitor's word that what was withheld from the reply, or the refusal of his message, was wrong: categories, scores and time; his
+        message only where he agreed and it is handed in, with personal data masked. False where the reply withheld nothing hurtful.
+
+        Raises:
+            StoreError: it could not be kept.
+        """
+        wrong = [one for one in reply.withheld if one.category in (*_HURTFUL, *_REFUSALS)]
+        text = None if message is None else mask_personal(clean_message(message)[:MAX_MESSAGE])[0]
+        for one in wrong:
+            self.store.report(Report(one.category, one.score, reply.language, reply.model, text))
+        return bool(wrong)
+
+    def with_feedback(self, conversation: Conversation, but_for: Collection[str] = ()) -> Conversation:
         """The conversation with what this user rated earlier, in other conversations too; without the items `but_for`."""
         try:
             earlier = self.store.of_user(conversation.user_id)
@@ -606,6 +1027,12 @@ class Assistant:
             if feedback.item_id in self.catalogue.by_id and feedback.item_id not in but_for:
                 conversation = _rated(conversation, feedback.item_id, feedback.rating)
         return conversation
+
+    def _liked_together(self, ids: Sequence[str]) -> dict[str, float]:
+        try:
+            return self.store.liked_together(ids)
+        except StoreError:  # a ranking without others' ratings is better than none
+            return {}
 
     def _items(self, ids: Sequence[str]) -> list[Item]:
         return [self.catalogue.by_id[id] for id in ids if id in self.catalogue.by_id]
@@ -628,6 +1055,25 @@ def _rated(conversation: Conversation, item_id: str, rating: Rating) -> Conversa
     return replace(conversation, profile=profile)
 
 
+def _each_once(message: str) -> str:
+    """A long message with each of its sentences once; a short one as it is."""
+    return message if len(message) <= MAX_MESSAGE else "".join(dict.fromkeys(sentences([message])))
+
+
+def _with_summary(conversation: Conversation, said: Profile) -> Conversation:
+    """The conversation with what the sentences of a long message that the model will not read say of the visitor."""
+    profile, turn = conversation.profile, len(conversation.turns)
+    profile = replace(
+        profile,
+        interests=(*profile.interests, *(replace(one, turn=turn) for one in said.interests)),
+        constraints=(*profile.constraints, *(replace(one, turn=turn) for one in said.constraints)),
+        liked=tuple(dict.fromkeys((*profile.liked, *said.liked))),
+        disliked=tuple(dict.fromkeys((*profile.disliked, *said.disliked))),
+        seen=tuple(dict.fromkeys((*profile.seen, *said.seen))),
+    )
+    return replace(conversation, profile=profile)
+
+
 def _last_language(conversation: Conversation) -> Language:
     return "zh" if conversation.turns and has_cjk(conversation.turns[-1].text) else "en"
 
@@ -640,23 +1086,24 @@ def _telling(item: Item, seed: int | None) -> int:
 def _shelf(
     intent: Intent, candidates: Sequence[Candidate], num_meant: int, num_wanted: int, sampling: Sampling
 ) -> tuple[Candidate, ...]:
-    """What the model reads: the first candidates, of which those that answer no wish stay away when enough others do; only the
+    """What the model reads: the first candidates, of which those that answer no wish come last, and stay away when enough others do; only the
     one item meant when the visitor asks about it."""
     if intent in _NO_ITEMS:
         return ()
     if intent in _ABOUT_SHOWN:
         return tuple(candidates[: 1 if intent in _ABOUT_ONE and num_meant == 1 else NUM_CANDIDATES])
-    first = _drawn(candidates, sampling)[:NUM_CANDIDATES]
+    first = drawn(candidates, sampling)[:NUM_CANDIDATES]
     fitting = tuple(one for one in first if one.fits)
-    return fitting if len(fitting) >= num_wanted else first
+    return fitting if len(fitting) >= num_wanted else (*fitting, *(one for one in first if not one.fits))
 
 
-def _drawn(candidates: Sequence[Candidate], sampling: Sampling) -> tuple[Candidate, ...]:
+def drawn(candidates: Sequence[Candidate], sampling: Sampling) -> tuple[Candidate, ...]:
     """The candidates, those of one kind that answer the same wishes in an order drawn by the seed, the likelier the higher they rank (Gumbel keys);
     so another seed has other ideas, and every wish stays answered. At temperature 0 the order is the rank's."""
     groups: dict[tuple[str, frozenset[str]], list[int]] = {}
+    is_any_wished = any(one.fits for one in candidates)
     for rank, one in enumerate(candidates):
-        groups.setdefault((one.item.kind, frozenset(one.fits)), []).append(rank)
+        groups.setdefault((one.item.kind if is_any_wished else "", frozenset(one.fits)), []).append(rank)
     drawn = list(candidates)
     for ranks in groups.values():
         keys = [
@@ -666,6 +1113,12 @@ def _drawn(candidates: Sequence[Candidate], sampling: Sampling) -> tuple[Candida
         for rank, (_, other) in zip(ranks, sorted(zip(keys, ranks, strict=True)), strict=True):
             drawn[rank] = candidates[other]
     return tuple(drawn)
+
+
+def _found(prepared: _Prepared) -> tuple[object, ...]:
+    """What a prompt tells of what was found: the items on the shelf, and what had to give."""
+    items = [(one.item.id, bool(one.parts), one.telling) for one in prepared.shelf]
+    return (*items, prepared.ranking.relaxed, prepared.ranking.unanswered)
 
 
 def _gumbel(item: Item, seed: int | None) -> float:
@@ -709,8 +1162,8 @@ def _without_titles(text: str, mentions: Sequence[Mention], offset: int = 0) -> 
     return plain(text)
 
 
-def _said(state: Reply, shown: Sequence[Sentence]) -> str:
-    """Shown sentences as the filter reads them: without titles, and without the lines that stand for withheld ones."""
+def as_scored(state: Reply, shown: Sequence[Sentence]) -> str:
+    """Shown sentences as the filter scores them: without the catalogue's titles, and without the lines that stand for withheld ones."""
     line = _TEXTS["withheld"][state.language].split("{")[0]
     return " ".join(
         _without_titles(one.text, [each for each in state.mentions if one.start <= each.start < one.end], one.start)
@@ -729,7 +1182,7 @@ def _is_drifting(text: str, language: Language) -> bool:
 
 def _with_placeholder(state: Reply) -> Reply:
     """The state with a visible line where a sentence was withheld for good."""
-    line = _TEXTS["withheld"][state.language].format(_HARM_NAMES[state.withheld[-1].category][state.language]) + " "
+    line = _TEXTS["withheld"][state.language].format(HARM_NAMES[state.withheld[-1].category][state.language]) + " "
     sentence = Sentence(line, len(state.text), len(state.text) + len(line))
     return replace(state, text=state.text + line, sentences=(*state.sentences, sentence))
 
@@ -752,6 +1205,33 @@ def _sentence_at(shown: Sequence[Sentence], position: int) -> int:
     return next((index for index, sentence in enumerate(shown) if position < sentence.end), len(shown) - 1)
 
 
+def _last(steps: Generator[float, None, T], on_progress: Callable[[float], None] | None = None) -> T:
+    """What steps return when they are through."""
+    with closing(steps):
+        while True:
+            try:
+                share = next(steps)
+            except StopIteration as end:
+                return end.value
+            if on_progress:
+                on_progress(share)
+
+
+def _scaled(steps: Generator[float, None, T], begin: float, size: float) -> Generator[float, None, T]:
+    """Steps that are part of a longer work: their shares go from `begin` on, and are `size` of it."""
+    with closing(steps):
+        while True:
+            try:
+                share = next(steps)
+            except StopIteration as end:
+                return end.value
+            yield min(1.0, begin + size * share)
+
+
+def _key(prompt: Sequence[Message]) -> bytes:
+    return blake2b(repr([(part["role"], part["content"]) for part in prompt]).encode(errors="replace")).digest()
+
+
 def _still_read(turns: Sequence[Turn], messages: Sequence[Message]) -> list[int]:
     """Which of the visitor's earlier turns the model still reads, as indices."""
     read = [message["content"] for message in messages[1:-1] if message["role"] == "user"]
@@ -759,20 +1239,19 @@ def _still_read(turns: Sequence[Turn], messages: Sequence[Message]) -> list[int]
     return [index for index in spoken[-len(read) :] if any(turns[index].text in text for text in read)] if read else []
 
 
-def _joined_words(texts: Sequence[str]) -> tuple[str, list[Word]]:
+def _joined_words(texts: Sequence[str], by_text: Sequence[Sequence[Word]]) -> tuple[str, list[Word]]:
     """The texts in lines, and their words with spans there."""
     found, offset = [], 0
-    for text in texts:
-        found += [Word(word.text, word.start + offset, word.end + offset) for word in words(text)]
+    for text, own in zip(texts, by_text, strict=True):
+        found += [Word(word.text, word.start + offset, word.end + offset) for word in own]
         offset += len(text) + 1
     return "\n".join(texts), found
 
 
-def _kept_texts(texts: Sequence[str], kept: np.ndarray) -> list[str]:
-    """Each text with the words that are kept, bool (num_words,), the words of all texts in order."""
+def _kept_texts(texts: Sequence[str], by_text: Sequence[Sequence[Word]], kept: np.ndarray) -> list[str]:
+    """Each text with those of its words that are kept, bool (num_words,), the words of all texts in order."""
     shortened, position = [], 0
-    for text in texts:
-        own = words(text)
+    for text, own in zip(texts, by_text, strict=True):
         shortened.append(keep_words(text, own, kept[position : position + len(own)]))
         position += len(own)
     return shortened
@@ -798,16 +1277,18 @@ def _word_pairs(found: Sequence[Word], pairs: np.ndarray, count: int = 3) -> tup
     )
 
 
-def _citations(shelf: Sequence[Candidate], rows: np.ndarray, values: np.ndarray) -> tuple[tuple[Citation, ...], ...]:
-    """For each sentence the candidates it leans on. `rows` is every choice of candidates, bool (num_rows, num_candidates); `values` nats
-    (num_rows, num_sentences)."""
-    cited = []
-    for sentence in range(values.shape[1]):
-        effects = fit_words(rows, values[:, sentence]).effects if len(rows) else ()
-        citations = [
-            Citation(candidate.item, round(float(effect), 3))
-            for candidate, effect in zip(shelf, effects)
-            if effect >= _CITED
-        ]
-        cited.append(tuple(sorted(citations, key=lambda one: -one.score)))
-    return tuple(cited)
+def _citations(items: Sequence[Item], lost: np.ndarray, least: float) -> tuple[tuple[Citation, ...], ...]:
+    """For each sentence the items it leans on: those without which it loses at least so much. `lost` is nats (num_items, num_sentences)."""
+    return tuple(
+        tuple(
+            sorted(
+                (
+                    Citation(item, round(float(value), 3))
+                    for item, value in zip(items, by_item, strict=True)
+                    if value >= least
+                ),
+                key=lambda one: -one.score,
+            )
+        )
+        for by_item in lost.T
+    )

@@ -1,4 +1,4 @@
-"""The command line: chat, recommend, explain, screen, catalogue, evaluate, bench, train. Other programs rely on its options and its JSON.
+"""The command line: chat, recommend, explain, screen, catalogue, deploy, evaluate, bench, train. Other programs rely on its options and its JSON.
 
 Heavy packages are imported by the command that needs them. Bad input gets one clear line on stderr and exit status 2.
 """
@@ -14,10 +14,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import IO, Any
 
+from genrec import report
 from genrec.errors import GenrecError, InputError
-from genrec.schema import Attribution, Conversation, Language, Reply, Sampling, Turn, WordScore
+from genrec.schema import Conversation, Language, Reply, Sampling, Turn
 from genrec.settings import Settings, from_env
 from genrec.text import plain
+from genrec.wire import checked_sampling, read_turns, reply_json
 
 _BAD_INPUT = 2
 _COLUMNS_HELP = "what columns of the catalogue are, where the guess is wrong: title=name,tags=genre+style,creator="
@@ -65,6 +67,14 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     recommend.add_argument(
         "--batch", metavar="FILE", help='JSONL with {"id", "message" | "turns"}; - reads standard input'
     )
+    explain.add_argument("--html", metavar="FILE", help="write the explanation as a page of its own")
+    explain.add_argument(
+        "--without",
+        metavar="WORDS",
+        action="append",
+        default=[],
+        help="write again without these words; may be repeated",
+    )
     explain.add_argument(
         "--rows", type=int, default=32, help="how many shortened messages are tried (default: %(default)s)"
     )
@@ -79,6 +89,11 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     catalogue.add_argument("--columns", default="", metavar="FIELD=COLUMN,…", help=_COLUMNS_HELP)
     catalogue.add_argument("--json", action="store_true")
     catalogue.set_defaults(run=_catalogue)
+    deploy = commands.add_parser("deploy", help="put the app on a Hugging Face Space")
+    deploy.add_argument("space", metavar="USER/SPACE")
+    deploy.add_argument("--dry-run", action="store_true", help="only list the files and their sizes")
+    deploy.add_argument("--private", action="store_true", help="a Space that is made now is visible to its owner only")
+    deploy.set_defaults(run=_deploy)
     chat.set_defaults(run=_chat)
     recommend.set_defaults(run=_recommend)
     explain.set_defaults(run=_explain)
@@ -107,8 +122,8 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 def _add_development(commands: Any, arguments: Sequence[str]) -> None:
     """evaluate, bench and train: their modules are imported only when they are called."""
     for name, text, topics in (
-        ("evaluate", "measure quality", ("writer", "samples", "recommender", "safety")),
-        ("bench", "measure speed and explanations", ("speed", "start", "attribution")),
+        ("evaluate", "measure quality", ("writer", "samples", "recommender", "safety", "fairness")),
+        ("bench", "measure speed and explanations", ("speed", "faults", "start", "attribution", "capacity", "load")),
         ("train", "train a bundled model", ("writer", "encoder", "toxicity", "ranker")),
     ):
         command = commands.add_parser(name, help=text)
@@ -134,19 +149,12 @@ def _sampling(args: argparse.Namespace) -> Sampling:
     Raises:
         InputError: a value is out of its range.
     """
-    for name, value, is_good, wanted in (
-        ("--temperature", args.temperature, 0 <= args.temperature <= 5, "between 0 and 5"),
-        ("--top-p", args.top_p, 0 < args.top_p <= 1, "above 0 and at most 1"),
-        ("--top-k", args.top_k, args.top_k >= 0, "0 or more"),
-        ("--repetition-penalty", args.repetition_penalty, 0.5 <= args.repetition_penalty <= 2, "between 0.5 and 2"),
-        ("--seed", args.seed, args.seed is None or 0 <= args.seed < 2**63, "between 0 and 2**63 - 1"),
-        ("--max-new-tokens", args.max_new_tokens, 1 <= args.max_new_tokens <= 4096, "between 1 and 4096"),
-    ):
-        if not is_good:
-            raise InputError(f"{name} must be {wanted}, but is {value}.")
-    return Sampling(
-        temperature=args.temperature, top_p=args.top_p, top_k=args.top_k, repetition_penalty=args.repetition_penalty,
-        max_new_tokens=args.max_new_tokens, seed=args.seed,
+    return checked_sampling(
+        Sampling(
+            temperature=args.temperature, top_p=args.top_p, top_k=args.top_k, repetition_penalty=args.repetition_penalty,
+            max_new_tokens=args.max_new_tokens, seed=args.seed,
+        ),
+        lambda field: f"--{field.replace('_', '-')}",
     )  # fmt: skip
 
 
@@ -260,15 +268,10 @@ def _batch_row(line: str, number: int, name: str) -> tuple[object, list[Turn]]:
     turns = row.get("turns")
     if not isinstance(turns, list) or not turns:
         raise bad('neither "message" nor a list "turns" is there')
-    read = []
-    for turn in turns:
-        if (
-            not isinstance(turn, dict)
-            or turn.get("role") not in ("user", "assistant", "system")
-            or not isinstance(turn.get("text"), str)
-        ):
-            raise bad('each of "turns" needs a "role" (user or assistant) and a "text"')
-        read.append(Turn("user" if turn["role"] == "user" else "assistant", turn["text"]))
+    try:
+        read = read_turns(turns)
+    except InputError as error:
+        raise bad(str(error)) from error
     if read[-1].role != "user":
         raise bad('the last of "turns" is not the user\'s')
     return row.get("id"), read
@@ -281,46 +284,6 @@ def _answer(assistant: Any, turns: list[Turn], sampling: Sampling, language: Lan
     return reply
 
 
-def reply_json(reply: Reply, *, id: object) -> dict[str, Any]:
-    """A reply as other programs read it."""
-    profile = reply.conversation.profile
-    return {
-        "id": id,
-        "language": reply.language,
-        "reply": plain(reply.text),
-        "sentences": [plain(sentence.text).strip() for sentence in reply.sentences],
-        "items": [
-            {
-                "id": mention.item.id if mention.item else None,
-                "title": mention.title,
-                "year": mention.item.year if mention.item else None,
-                "kind": mention.item.kind if mention.item else None,
-                "matched": mention.is_matched,
-            }
-            for mention in {mention.title: mention for mention in reply.mentions}.values()
-        ],
-        "candidates": [candidate.item.id for candidate in reply.candidates],
-        "withheld": [{"category": withheld.category, "score": withheld.score} for withheld in reply.withheld],
-        "notice": reply.notice,
-        "profile": {
-            "likes": [interest.text for interest in profile.likes],
-            "dislikes": [interest.text for interest in profile.dislikes],
-            "constraints": [
-                {"field": one.field, "op": one.op, "value": one.value, "text": one.text} for one in profile.constraints
-            ],
-            "kinds": list(profile.kinds),
-            "liked": list(profile.liked),
-            "disliked": list(profile.disliked),
-            "seen": list(profile.seen),
-        },
-        "seconds": round(reply.seconds, 3),
-        "tokens": reply.num_tokens,
-        "model": reply.model,
-        "seed": reply.sampling.seed,
-        "status": reply.status,
-    }
-
-
 def _explain(args: argparse.Namespace) -> int:
     if args.message is None:
         raise InputError('Say what you like: genrec explain "…".')
@@ -331,81 +294,20 @@ def _explain(args: argparse.Namespace) -> int:
     *_, reply = assistant.reply(start, args.message, sampling, language=_language(args), tone=args.tone)
     if not reply.text:
         raise InputError(reply.notice or "There is no reply to explain.")
+    rewrites = [assistant.rewrite(start, args.message, reply, one, tone=args.tone) for one in args.without]
     attribution = assistant.explain(start, args.message, reply, num_rows=args.rows, tone=args.tone)
+    if args.html:
+        _write(args.html, report.page(attribution.message, reply, attribution, rewrites))
     if args.json:
         row = reply_json(reply, id=None)
-        row["attribution"] = _attribution_json(attribution, reply)
+        row["attribution"] = report.attribution_json(attribution, reply)
+        row["attribution"]["rewrites"] = [report.rewrite_json(rewrite) for rewrite in rewrites]
         print(json.dumps(row, ensure_ascii=False))
         return 0
-    print(plain(reply.text))
-    _print_attribution(attribution, reply)
+    print(f"{plain(reply.text)}\n\n{report.as_text(attribution, reply)}")
+    for rewrite in rewrites:
+        print(f"\n{report.rewrite_as_text(rewrite)}")
     return 0
-
-
-def _print_attribution(attribution: Attribution, reply: Reply) -> None:
-    print(
-        f"\nThe words that most changed how likely this answer was (nats; fit on held-out rows {attribution.fit:.2f}, "
-        f"{attribution.num_rows} rows, {attribution.seconds:.1f} s):"
-    )
-    print("    whole            found  written   (through what was found, through how it was written)")
-    for score in sorted(attribution.whole, key=lambda score: -abs(score.score)):
-        if score.score:
-            sure = " " if score.is_certain else "?"
-            print(
-                f"  {score.score:+7.2f} ± {score.error:5.2f} {sure} {score.found:+7.2f} {score.written:+7.2f}  {score.word.text}"
-            )
-    for pair in attribution.pairs:
-        how = "only together" if pair.score > 0 else "either one"
-        print(f"  {pair.score:+7.2f}  {how}: {pair.first.text}, {pair.second.text}")
-    if attribution.checks:
-        print("Left out and scored anew (nats less likely; what the fit had guessed):")
-        for check in attribution.checks:
-            print(f"  {check.exact:7.2f} ({check.guessed:.2f})  {' '.join(word.text for word in check.without)}")
-    for sentence, citations in zip(reply.sentences, attribution.citations):
-        if citations:
-            names = ", ".join(f"{one.item.title_in(reply.language)} {one.score:+.1f}" for one in citations)
-            print(f"  [{names}]  {plain(sentence.text).strip()}")
-
-
-def _attribution_json(attribution: Attribution, reply: Reply) -> dict[str, Any]:
-    """An attribution as other programs read it; spans are those of `message`."""
-    sentences = zip(
-        reply.sentences, attribution.fit_by_sentence, attribution.by_sentence, attribution.citations, strict=True
-    )
-    return {
-        "message": attribution.message,
-        "fit": attribution.fit,
-        "rows": attribution.num_rows,
-        "seconds": round(attribution.seconds, 3),
-        "words": [_word_json(score) for score in attribution.whole],
-        "pairs": [{"words": [pair.first.text, pair.second.text], "nats": pair.score} for pair in attribution.pairs],
-        "checks": [
-            {"without": [word.text for word in check.without], "exact": check.exact, "guessed": check.guessed}
-            for check in attribution.checks
-        ],
-        "sentences": [
-            {
-                "text": plain(sentence.text).strip(),
-                "fit": fit,
-                "words": [_word_json(score) for score in scores],
-                "citations": [{"id": one.item.id, "nats": one.score} for one in citations],
-            }
-            for sentence, fit, scores, citations in sentences
-        ],
-    }
-
-
-def _word_json(score: WordScore) -> dict[str, Any]:
-    return {
-        "word": score.word.text,
-        "start": score.word.start,
-        "end": score.word.end,
-        "nats": score.score,
-        "error": score.error,
-        "found": score.found,
-        "written": score.written,
-        "certain": score.is_certain,
-    }
 
 
 def _screen(args: argparse.Namespace) -> int:
@@ -483,11 +385,30 @@ def _catalogue(args: argparse.Namespace) -> int:
         print(f"{name:14} {column:30.60} {profile.fill:6.1%} filled   {'  ·  '.join(profile.examples):.80}")
     if columns.unused:
         print(f"not used: {', '.join(columns.unused)}")
-    for report, what in ((catalogue.left_out, "rows"), (catalogue.cleaned, "cells")):
-        if report.total:
-            print(f"\n{what} left out, {report.total:,}: {_listed(report.counts)}")
-            print("\n".join(f"  {line}" for line in report.lines))
+    for tally, what in ((catalogue.left_out, "rows"), (catalogue.cleaned, "cells")):
+        if tally.total:
+            print(f"\n{what} left out, {tally.total:,}: {_listed(tally.counts)}")
+            print("\n".join(f"  {line}" for line in tally.lines))
     print("\nA wrong guess is set right by --columns, for example --columns title=name,tags=genre+style,creator=")
+    return 0
+
+
+def _deploy(args: argparse.Namespace) -> int:
+    from genrec.deploy import ROOT, check_space_id, deploy, space_files
+
+    check_space_id(args.space)
+    files = space_files()
+    total = 0
+    for file in files:
+        total += (size := (ROOT / file).stat().st_size)
+        if args.dry_run:
+            print(f"{size:>12,}  {file.as_posix()}")
+    print(f"{total:>12,}  bytes in {len(files)} files for {args.space}")
+    if args.dry_run:
+        return 0
+    from huggingface_hub import HfApi
+
+    print(f"The Space is at {deploy(args.space, HfApi(), is_private=args.private)} and builds now.")
     return 0
 
 
@@ -497,6 +418,17 @@ def _column_json(column: Any) -> dict[str, Any]:
 
 def _listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in counts.items())
+
+
+def _write(name: str, text: str) -> None:
+    """
+    Raises:
+        InputError: the file cannot be written.
+    """
+    try:
+        Path(name).write_text(text, "utf-8")
+    except OSError as error:
+        raise InputError(f"{name} cannot be written: {error.strerror}.") from error
 
 
 def _open(name: str) -> IO[str]:

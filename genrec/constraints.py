@@ -99,13 +99,20 @@ _QUANTITY = re.compile(
     rf"(?:\s*(?:-|–|—|~|～|到|至|、|to\b|and\b|or\b)\s*(?:{_MONEY})?(?P<high>{_NUMBER})\s?(?P<unit2>{_ANY_UNIT})?)?(?:{_AFTER})?",
     re.IGNORECASE,
 )
+LESSER_KNOWN = re.compile(  # what few know is wanted: less a condition than a preference, which the ranking turns round
+    r"\b(?:(?:lesser|less|little)[\s-]+known|under[\s-]?rated|overlooked|obscure|hidden\s+(?:gems?|treasures?)|niche|off\s+the\s+beaten\s+(?:path|track)"
+    r"|not\s+(?:(?:so|too|very|that|really|as)\s+)?(?:famous|popular|mainstream|(?:well|widely)[\s-]+known)|un(?:known|popular)"
+    r"|(?:few|not\s+many)\s+(?:people\s+)?(?:know|have\s+(?:seen|read|heard))|nobody\s+(?:knows|has\s+(?:seen|read|heard)))\b"
+    r"|冷门|小众|鲜为人知|不(?:太|那么|怎么|大|是很)?(?:出名|有名|知名|热门)|没(?:什么|多少|几个)人知道|被?低估",
+    re.IGNORECASE,
+)
 DECADE = re.compile(
     r"(?<!my )(?<!his )(?<!her )(?<!their )\b((?:19|20)?\d0)'?s\b|(?<!\d)((?:19|20)?\d0)年代|\b(twenties|thirties|forties|fifties|sixties|seventies|eighties|nineties)\b",
     re.IGNORECASE,
 )
 _DECADES = ("twenties", "thirties", "forties", "fifties", "sixties", "seventies", "eighties", "nineties")
 _YEARS = re.compile(
-    r"\b(before|after|since|until|from|older than|newer than)\s+((?:19|20)\d\d)\b(?!\s*(?:-|–|to\b))|((?:19|20)\d\d)年?(以前|之前|以后|之后)",
+    r"\b(before|after|since|until|from|older than|newer than)\s+((?:1[4-9]|20)\d\d)\b(?!\s*(?:-|–|to\b))|((?:1[4-9]|20)\d\d)年?(以前|之前|以后|之后)",
     re.IGNORECASE,
 )
 _IN_YEAR = re.compile(
@@ -134,8 +141,8 @@ _CERTIFICATE = re.compile(
 )
 _VAGUE: tuple[tuple[str, Op, float, str], ...] = (  # role, op, quantile among items of the kind, words
     ("minutes", "<=", 0.5, r"\bnot\s+(?:too|so|very|that)\s+long\b|\bnothing\s+(?:too\s+)?long\b|(?:不要?|别)太长"),
-    ("minutes", "<=", 0.35, r"\b(?:short|shorter|quick)\b(?=\s+(?:films?|movies?|books?|reads?|games?|ones?|albums?)\b)|短一?点|时间短"),
-    ("pages", "<=", 0.35, r"\b(?:short|shorter|quick)\b(?=\s+(?:books?|reads?|novels?|ones?)\b)|短一?点"),
+    ("minutes", "<=", 0.35, r"\b(?:short|quick)\b(?=\s+(?:films?|movies?|books?|reads?|games?|ones?|albums?)\b)|时间短"),
+    ("pages", "<=", 0.35, r"\b(?:short|quick)\b(?=\s+(?:books?|reads?|novels?|ones?)\b)"),
     ("pages", "<=", 0.5, r"\bnot\s+(?:too|so|very|that)\s+(?:long|thick)\b|(?:不要?|别)太[长厚]"),
     ("price", "<=", 0.35, r"\b(?:cheap|inexpensive|affordable|not\s+(?:too\s+)?expensive)\b|便宜|实惠|(?:不要?|别)太贵|不贵"),
     ("price_level", "<=", 0.35, r"\b(?:cheap|inexpensive|affordable|not\s+(?:too\s+)?expensive)\b|便宜|实惠|(?:不要?|别)太贵|不贵"),
@@ -143,6 +150,38 @@ _VAGUE: tuple[tuple[str, Op, float, str], ...] = (  # role, op, quantile among i
     ("difficulty", "<=", 0.5, r"\b(?:not\s+(?:too\s+)?(?:hard|difficult)|for\s+beginners)\b|(?:不要?|别)太难"),
 )  # fmt: skip
 _VAGUE_RE = tuple((role, op, share, re.compile(pattern, re.IGNORECASE)) for role, op, share, pattern in _VAGUE)
+
+# "Shorter", "比它便宜一点": the measures that it may be about (the first that the item compared with gives), op, words in English and in Chinese
+_COMPARED: tuple[tuple[tuple[str, ...], Op, str, str], ...] = (
+    (("seasons", "pages", "minutes"), "<=", r"shorter|briefer|quicker|less\s+(?:long|lengthy|time-consuming)", r"(?:更|再)?短一?[点些]儿?|[更再]短|(?:没|不要|别)那么长"),
+    (("seasons", "pages", "minutes"), ">=", r"longer|lengthier", r"(?<![时成生增片特校])(?:更|再)?长一?[点些]儿?|[更再]长"),
+    (("price", "price_level"), "<=", r"cheaper|less\s+(?:expensive|pricey|costly)|more\s+affordable", r"(?:更|再)?便宜一?[点些]儿?|[更再]便宜|(?:没|不要|别)那么贵"),
+    (("price", "price_level"), ">=", r"more\s+(?:expensive|upscale|luxurious)|pricier|fancier", r"(?:更|再)?(?:贵|高档)一?[点些]儿?|[更再](?:贵|高档)"),
+    (("year",), "<=", r"older|earlier(?=\s+(?:ones?|than))|less\s+(?:recent|modern)", r"(?:年代)?(?:更|再)?[老旧]一?[点些]儿?|[更再][老旧]|年代(?:更|再)?(?:早|久|远)一?[点些]?儿?|[更再]早|早一?[点些]儿?的"),
+    (("year",), ">=", r"newer|later(?=\s+(?:ones?|than))|more\s+(?:recent|modern|contemporary)", r"(?:年代)?(?:更|再)?新一?[点些]儿?|[更再]新(?=的|$|[，。！？,.!? ])|年代(?:更|再)?近一?[点些]?儿?|近一?[点些]儿?的?年代"),
+    (("difficulty",), "<=", r"easier|simpler|less\s+(?:difficult|hard|challenging|advanced|demanding)", r"(?:更|再)?(?:简单|容易)一?[点些]儿?|[更再](?:简单|容易)|(?:没|不要|别)那么难"),
+    (("difficulty",), ">=", r"harder|tougher|more\s+(?:difficult|challenging|advanced|demanding)", r"(?<!别)(?:更|再)?难一?[点些]儿?|[更再](?:难|有挑战)"),
+    (("rating",), ">=", r"(?:better|higher)[\s-]rated", r"(?:评分|口碑|评价)(?:更|再)?[高好]一?[点些]?儿?"),
+)  # fmt: skip
+_COMPARED_NOUNS = "ones?|options?|alternatives?|picks?|versions?|things?|films?|movies?|series|shows?|books?|novels?|reads?|albums?|records?|games?|places?|trips?|dish(?:es)?|recipes?|courses?|class(?:es)?|activit(?:y|ies)|products?|gifts?|hotels?|restaurants?"
+_REFERRED = r"(?:(?:the|your)\s+)?(?P<which>first|second|last|previous|other|both|these|those|this|that|it|them|what)(?:\s+(?:one|ones|two|three|pick|picks|suggestions?|recommendations?|you\s+\w+|of\s+(?:them|those|these)))*"
+_REFERRED_ZH = r"(?:刚才|刚刚|之前)?(?:的|你推荐的)?(?:第(?P<which_zh>[一二])|上|前|这|那)[一两二]?[个部本张首款道门件]?|它们?|刚才(?:那|的)[^，。！？]{0,3}|上次的?"
+_COMPARED_RE = tuple(
+    (
+        roles,
+        op,
+        re.compile(
+            rf"(?:比(?!较)(?P<than_zh>[^，。！？,.!?]{{1,24}}?)(?:还要?|要|再|更)?)?(?P<zh>{chinese})"
+            rf"|(?<![\w-])(?<!\bare\s)(?<!\bis\s)(?<!\bam\s)(?<!\bwas\s)(?<!\bwere\s)(?<!\bget\s)(?<!\bgetting\s)(?P<en>{english})(?![\w-])(?:\s+than\s+(?P<than>\S.*)|(?=\s*(?:$|[^\w\s]|(?:please|pls|and|but|or|though|if|this\s+time|again|(?:\w+\s+)?(?:{_COMPARED_NOUNS}))\b)))",
+            re.IGNORECASE,
+        ),
+    )
+    for roles, op, english, chinese in _COMPARED
+)
+_REFERRED_RE = re.compile(rf"{_REFERRED}\b", re.IGNORECASE)
+_REFERRED_ZH_RE = re.compile(_REFERRED_ZH)
+_AMOUNTS = ("minutes", "pages", "price")  # of which a hundredth less is no "shorter"
+_STEP = 0.1  # the share by which an amount should be less, or more, where there is such an item
 
 # Words by which messages name what columns hold in another language or another form
 _LANGUAGES = {
@@ -237,7 +276,7 @@ class Fields:
         by_value: dict[str, list[str]] = {}
         for one in by_name.values():
             if one.role not in ("certificate", "minutes") and one.name != "country":  # which have rules of their own
-                for value in one.values.keys() - _NO_VALUE:
+                for value in one.values.keys() - _NO_VALUE - _ANY_VALUE:
                     by_value.setdefault(value, []).append(one.name)
         return cls(by_name, sizes, {value: tuple(names) for value, names in by_value.items()})
 
@@ -548,13 +587,14 @@ def _settled(found: list[Constraint], fields: Fields) -> list[Constraint]:
                 or (other.start, other.end) == (one.start, one.end)
                 or {other.op, one.op} in ({"<=", ">="}, {"==", "!="})
             ]
-            kept = [other for other in kept if subject(other) != subject(one) or not _clash(other, one)]
+            kept = [other for other in kept if subject(other) != subject(one) or not clash(other, one)]
         if one not in kept:
             kept.append(one)
     return kept
 
 
-def _clash(one: Constraint, other: Constraint) -> bool:
+def clash(one: Constraint, other: Constraint) -> bool:
+    """Whether no value can meet both, of which the second was said later."""
     if isinstance(one.value, (str, bool, tuple)) or isinstance(other.value, (str, bool, tuple)):
         return {one.op, other.op} == {"==", "!="} and one.value == other.value
     if one.op == ">=" and other.op in ("<=", "=="):
@@ -589,8 +629,7 @@ def _unit_of(text: str) -> tuple[str, float]:
 
 def _amount_constraints(message: str, turn: int, fields: Fields, kinds: Collection[str]) -> Iterator[Constraint]:
     def made(span: re.Match[str], name: str, op: Op, value: Attribute) -> Constraint:
-        if isinstance(value, float) and value == int(value):
-            value = int(value)
+        value = _whole(value) if isinstance(value, float) else value
         flips = _FLIPS.search(message[: span.start()])
         start = flips.start() if flips else span.start()
         text = message[start : span.end()]
@@ -746,8 +785,103 @@ def _vague(message: str, turn: int, fields: Fields, kinds: Collection[str]) -> I
     for role, op, share, pattern in _VAGUE_RE:
         for match in pattern.finditer(message):
             if (limit := fields.quantile(role, share, kinds)) is not None:
-                value = int(limit) if limit == int(limit) else limit
-                yield Constraint(role, op, value, match.group(), match.start(), match.end(), turn)
+                yield Constraint(role, op, _whole(limit), match.group(), match.start(), match.end(), turn)
+
+
+def parse_comparisons(
+    message: str,
+    turn: int = 0,
+    *,
+    fields: Fields,
+    kinds: Collection[str] = (),
+    shown: Sequence[Item] = (),
+    named: Sequence[tuple[Item, int, int]] = (),
+) -> list[Constraint]:
+    """What a message demands relative to an item that it names or to those just `shown`: "something shorter", "cheaper than the second one",
+    "比千与千寻短一点". With nothing to compare with, the catalogue's own items of the kind set the limit, as for "short".
+
+    Of several items shown the next must beat all of its kind. An amount (minutes, pages, a price) must differ by a tenth, where there is such an item.
+    """
+    found: list[Constraint] = []
+    for roles, op, pattern in _COMPARED_RE:
+        for match in pattern.finditer(message):
+            items, end = _compared_with(message, match, shown, named)
+            if items is None or any(one.start < end and match.start() < one.end for one in found):
+                continue
+            flips = _FLIPS.search(message[: match.start()])
+            limit = _limit(roles, op, items, fields, kinds, is_flipped=bool(flips))
+            if limit is None:
+                continue
+            role, bound, value = limit
+            start = flips.start() if flips else match.start()
+            start += len(message[start:end]) - len(message[start:end].lstrip())
+            found.append(Constraint(role, bound, value, message[start:end], start, end, turn))
+    return found
+
+
+def _compared_with(
+    message: str, match: re.Match[str], shown: Sequence[Item], named: Sequence[tuple[Item, int, int]]
+) -> tuple[Sequence[Item] | None, int]:
+    """The items that a comparison is with, none where it is with what the catalogue has, and where its words end; (None, …) where it is with something
+    else ("older than me", "shorter than two hours")."""
+    group = "than" if match["than"] else "than_zh" if match["than_zh"] else ""
+    end = match.end("zh") if match["zh"] else match.end("en")
+    if not group:
+        return shown, end
+    start = match.start(group)
+    for item, low, high in named:
+        if start <= low <= start + 5 and high <= match.end(group):
+            return [item], max(end, high)
+    referred = (_REFERRED_RE if group == "than" else _REFERRED_ZH_RE).match(message, start, match.end(group))
+    if not referred:
+        return None, end
+    which = referred.groupdict().get("which") or referred.groupdict().get("which_zh") or ""
+    place = {"first": 0, "second": 1, "一": 0, "二": 1}.get(which.lower())
+    return (shown if place is None else shown[place : place + 1]), max(end, referred.end())
+
+
+def _limit(
+    roles: Sequence[str], op: Op, items: Sequence[Item], fields: Fields, kinds: Collection[str], *, is_flipped: bool
+) -> tuple[str, Op, int | float] | None:
+    """(measure, op, limit) of being less (or more) than all of the items, or not more where that is refused; None where no measure tells."""
+    is_less = op == "<="
+    kinds = kinds or list(dict.fromkeys(item.kind for item in items))
+    for role in roles:
+        if not items:
+            quantile = fields.quantile(role, 0.35 if is_less else 0.65, kinds)
+            if quantile is not None and not is_flipped:
+                return role, op, _whole(quantile)
+            continue
+        by_kind: dict[str, float] = {}
+        for item in items:
+            for end in (end for value, factor in _said(item, role) for end in (_interval(value, factor) or ())):
+                by_kind[item.kind] = (min if is_less else max)(by_kind.get(item.kind, end), end)
+        if not by_kind:
+            continue
+        value = (max if is_less else min)(by_kind.values())
+        if is_flipped:
+            return role, ">=" if is_less else "<=", _whole(value)
+        parts = [
+            one.numbers[kind]
+            for one in fields.by_name.values()
+            if role in (one.role, one.name)
+            for kind in (kinds or fields.sizes)
+            if kind in one.numbers
+        ]
+        numbers = np.concatenate(parts) if parts else np.zeros(0)
+        step = value * (1 - _STEP if is_less else 1 + _STEP)
+        beyond = numbers[numbers < value] if is_less else numbers[numbers > value]
+        if role in _AMOUNTS and bool((numbers <= step).any() if is_less else (numbers >= step).any()):
+            return role, op, int(step) if is_less else -int(-step)
+        if len(beyond):
+            return role, op, _whole(float(beyond.max() if is_less else beyond.min()))
+        if not len(numbers):  # told in words, such as "1小时 - 2小时"
+            return role, op, step
+    return None
+
+
+def _whole(value: float) -> int | float:
+    return int(value) if value == int(value) else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,11 @@
 
 
 class GenrecError(Exception):
-    """Base of all errors that GenRec raises on purpose; its text is fit for the screen."""
+    """Base of all errors that GenRec raises on purpose; its text is fit for the screen. `chinese` is the same text where a visitor may read it."""
+
+    def __init__(self, text: str, chinese: str = ""):
+        super().__init__(text)
+        self.chinese = chinese or text
 
 
 class SettingsError(GenrecError):
@@ -14,7 +18,7 @@ class AssetError(GenrecError):
 
 
 class CatalogueError(GenrecError):
-    """A catalogue cannot be read."""
+    """A catalogue cannot be read, or a row or cell of it cannot be used."""
 
 
 class EngineError(GenrecError):

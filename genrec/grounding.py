@@ -20,6 +20,9 @@ _BOLD = re.compile(r"\*\*([^*]+)\*\*")
 _YEAR = re.compile(r"(?<![\d.,:])(1[5-9]\d\d|20[0-4]\d)(?![\d%]|[.,:]\d)('?s\b|年代)?")
 _YEAR_OF_TITLE = re.compile(r"\*\*([^*]+)\*\*(\s*[(（])(\d{4})(?=[)）])")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_AMOUNT = re.compile(
+    r"(\d+(?:\.\d+)?)\s*(?:(?:minute|hour|day|season|page|player)s?\b|分钟|个?小时|天(?!后|前)|季|页|人(?=[，。！？；、玩]|$))"
+)
 _NAME = r"[^\W\d_a-z][\w.'’\-]*(?:\s+(?:(?:de|del|della|la|van|von|der|den|bin|al|of|the|and|y|da|do|dos|le)\s+)*[^\W\d_a-z][\w.'’\-]*)*"
 _DAYS = "Sunday Monday Tuesday Wednesday Thursday Friday Saturday Christmas Easter January February March April May June July August September October November December"
 # Only where a maker is named: right after a title or its year, or after a word of making. "Inspired by", "scored by" and "by Sunday" say something else.
@@ -28,10 +31,14 @@ _BY = re.compile(
     rf"|\b(?:[Dd]irector|[Aa]uthor|[Aa]rtist|[Cc]reator))\s+(?!(?:{_DAYS.replace(' ', '|')})\b)({_NAME})"
 )
 _BY_ZH = re.compile(r"(?:作者|导演|创作者|歌手|出品)(?:是|：)([\u3400-\u9fff·A-Za-z .]{2,24}?)(?=[，。！？；、]|$)")
+_DOT_ZH = re.compile(r"(?=([\u3400-\u9fff]·[\u3400-\u9fff]))")  # within a foreign person's name in Chinese
 MARK = {"en": " (not in the catalogue)", "zh": "（不在目录中）"}
+UNVERIFIED = {"en": " (unverified)", "zh": "（未核实）"}
 MAX_EDITS = 2
 _QUOTE_SCORE = 85.0  # of 100: likeness from which a passage counts as a quotation of a pitch
 _MIN_QUOTE = 12  # characters; a shorter pitch is like too much else
+_MAX_BESIDE = 4  # words, or Chinese characters, beside a quotation that are looked at as no part of it
+_PIECE = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+(?:['’-][^\W\u3400-\u9fff]+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +60,13 @@ def ground(
     about: Sequence[Item] = (),
     mentioned: Sequence[Item] = (),
     before: str = "",
+    is_open: bool = False,
 ) -> Grounded:
     """The sentence held to the facts of `shelf` (what the model was given) and of the whole catalogue (`find` by title).
 
     `about` are the items that the last sentence with a title named, for sentences that say "it"; `mentioned` are all that were named in the reply,
-    whose text so far is `before`. `known_text` is text whose years and names may be repeated (the visitor's message).
+    whose text so far is `before`. With `is_open` a title that is not in the catalogue is marked as unverified, and what else its sentence says is not judged,
+    but for years beside known titles. `known_text` is text whose years and names may be repeated (the visitor's message).
     """
     pieces: list[str] = []
     mentions: list[Mention] = []
@@ -66,7 +75,7 @@ def ground(
         pieces.append(sentence[position : match.start()])
         item, title = _match(match.group(1), shelf, find, language)
         start = sum(map(len, pieces))
-        pieces.append(f"**{title}**" + ("" if item else MARK[language]))
+        pieces.append(f"**{title}**" + ("" if item else (UNVERIFIED if is_open else MARK)[language]))
         mentions.append(Mention(title, start, start + len(title) + 4, item))
         position = match.end()
     pieces.append(sentence[position:])
@@ -80,10 +89,14 @@ def ground(
     text = _YEAR_OF_TITLE.sub(
         lambda match: f"**{match.group(1)}**{match.group(2)}{own_year.get(match.group(1), match.group(3))}", text
     )
+    if is_open and len(items) < len(mentions):
+        return Grounded(text, _relocated(text, mentions))
     fixed, is_false = _check_years(text, subjects, shelf, known_text)
     if not is_false:
         fixed, is_false = _check_makers(fixed, subjects, shelf, known_text, language)
-    is_false = is_false or _has_unknown_number(fixed, [*shelf, *subjects], known_text)
+    is_false = is_false or _names_another_maker(fixed, subjects, shelf, known_text, language)
+    is_false = is_false or _has_unknown_number(fixed, [*shelf, *subjects], subjects, known_text)
+    is_false = is_false or _parts_a_wish(fixed, shelf, known_text, language)
     is_false = is_false or _is_mistold(fixed, items, shelf, language, about=about, mentioned=mentioned, before=before)
     return Grounded(fixed, _relocated(fixed, mentions), is_false)
 
@@ -156,18 +169,42 @@ def _check_makers(
     return text, False
 
 
-def _has_unknown_number(text: str, items: Sequence[Item], known_text: str) -> bool:
-    """Whether a number of two digits or more stands in no fact of the items nor in what the visitor said ("192 days")."""
-    facts = " ".join(f"{_told(item)} {item.year} {' '.join(map(str, item.attributes.values()))}" for item in items)
-    known = set(_NUMBER.findall(f"{facts} {known_text}"))
-    known |= {
-        str(round(float(value) * 60))
-        for item in items
-        if isinstance(value := item.attributes.get("hours"), (int, float))
-    }
-    decades = {f"{item.year // 10 * 10}" for item in items if item.year}
+def _names_another_maker(
+    text: str, subjects: Sequence[Item], shelf: Sequence[Item], known_text: str, language: Language
+) -> bool:
+    """Whether a sentence about some items names the maker of another one on the shelf, or a name that nobody there bears and the visitor did not say."""
+    outside = normalise(_BOLD.sub("", text))
+    own = normalise(" ".join([known_text, *(_told(item) for item in subjects)]))
+    others = {normalise(item.creator_in(language)) for item in shelf}
+    if subjects and any(len(maker) > 3 and maker in outside and maker not in own for maker in others):
+        return True
+    if not (dots := _DOT_ZH.findall(_BOLD.sub("，", text))):
+        return False
+    told = normalise(" ".join([known_text, *(_told(item) for item in [*shelf, *subjects])]))  # where a dot is a space
+    return any(dot.replace("·", " ") not in told for dot in dots)
+
+
+def _has_unknown_number(text: str, items: Sequence[Item], subjects: Sequence[Item], known_text: str) -> bool:
+    """Whether a number of two digits or more stands in no fact of the items nor in what the visitor said ("192 days"), or an amount ("3 minutes") in no
+    fact of those that the sentence speaks of."""
     outside = _BOLD.sub("", text)
-    return any(len(number) > 1 and number not in known | decades for number in _NUMBER.findall(outside))
+    known = _numbers_of(items, known_text)
+    if any(len(number) > 1 and number not in known for number in _NUMBER.findall(outside)):
+        return True
+    own = _numbers_of(subjects, known_text)
+    return bool(subjects) and any(number not in own for number in _AMOUNT.findall(outside))
+
+
+def _numbers_of(items: Sequence[Item], known_text: str) -> set[str]:
+    """The numbers that may be said of items: in their facts, a fact's hours as minutes, their decades; and those the visitor said."""
+    facts = " ".join(f"{_told(item)} {item.year} {' '.join(map(str, item.attributes.values()))}" for item in items)
+    hours = (item.attributes.get("hours") for item in items)
+    minutes = {str(round(float(value) * 60)) for value in hours if isinstance(value, (int, float))}
+    return (
+        set(_NUMBER.findall(f"{facts} {known_text}"))
+        | minutes
+        | {f"{item.year // 10 * 10}" for item in items if item.year}
+    )
 
 
 def copied_spans(text: str, shelf: Sequence[Item], language: Language) -> list[tuple[int, int]]:
@@ -196,12 +233,48 @@ def _quotes_set_right(text: str, shelf: Sequence[Item], language: Language) -> s
             end -= 1
         while start < end and not text[start].isalnum() and pitch[:1].isalnum():
             start += 1
+        start, end = _own_span(text, start, end, pitch)
         quoted = text[start:end]
         if "**" in quoted or fuzz.ratio(pitch, quoted) < _QUOTE_SCORE:
             continue
+        begun = pitch[:1] if has_cjk(pitch[:1]) else f"{pitch.split()[0]} "
+        if re.search(
+            rf"(?:^|\W|[^\x00-\x7f]){re.escape(begun)}$", text[:start], re.IGNORECASE
+        ):  # "一一只鞋", "the the team"
+            start -= len(begun)
         begins = quoted[:1].isupper() or not text[:start].strip()
         text = text[:start] + (pitch[:1].upper() if begins else pitch[:1]) + pitch[1:] + text[end:]
     return text
+
+
+def _own_span(text: str, start: int, end: int, pitch: str) -> tuple[int, int]:
+    """The half-open span without what stands at its ends and is no part of the pitch: it was found as long as the pitch is, so where words of that are
+    left out it holds words beside ("1980's teenager in a …" of "a teenager in a …")."""
+    pieces = [match.span() for match in _PIECE.finditer(text, start, end)]
+    starts = [piece[0] for piece in pieces[: _MAX_BESIDE + 1]]
+    ends = [piece[1] for piece in pieces[-_MAX_BESIDE - 1 :]]
+    spans = [(low, high) for low in starts for high in ends if low < high]
+    return max(spans, key=lambda span: (fuzz.ratio(pitch, text[span[0] : span[1]]), span[0] - span[1]))
+
+
+def _parts_a_wish(text: str, shelf: Sequence[Item], known_text: str, language: Language) -> bool:
+    """Whether a quoted pitch stands, without a mark before or after it, between words that the visitor said one after the other: "you said 1980's a
+    teenager in a … movies"."""
+    said = f" {normalise(known_text)} "
+    for pitch in (pitch for item in shelf for pitch in item.pitches_in(language)):
+        start = text.find(pitch[1:]) - 1
+        if start < 0:
+            continue
+        left, right = text[:start], text[start + len(pitch) :]
+        if has_cjk(pitch):
+            before, after = re.findall(r"\w{0,2}$", left)[0], re.findall(r"^\w{0,2}", right)[0]
+            joints = [before + after[:1], before[-1:] + after] if len(before) == len(after) == 2 else []
+        else:
+            before, after = re.findall(r"[\w'’-]* $|$", left)[0], re.findall(r"^ [\w'’-]*|^", right)[0]
+            joints = [f" {normalise(before)} {normalise(after)} "] if before.strip() and after.strip() else []
+        if any(joint in said for joint in joints):
+            return True
+    return False
 
 
 def _is_mistold(
@@ -215,7 +288,8 @@ def _is_mistold(
     before: str,
 ) -> bool:
     """Whether the sentence tells an item (by its pitch) as another, or again. Told without a title, an item must be what the talk is of, or one
-    that is named next ("The story goes like this: …. That's **Alien**."); and then it must be named next."""
+    that is named next ("The story goes like this: …. That's **Alien**."); and then it must be named next. Right after an item that was named but not
+    told ("**Alien**. What it brings: …") a pitch is heard as that item's, and may be no other's."""
 
     def told_in(part: str) -> list[Item]:
         return [item for item in shelf if any(_is_quoted(pitch, part) for pitch in item.pitches_in(language))]
@@ -226,6 +300,9 @@ def _is_mistold(
     unnamed = [item for item in told_before if item not in mentioned]
     if items:
         return any(item not in items for item in told) or bool(unnamed) and not any(item in items for item in unnamed)
+    is_due = any(pitch and item not in told_before for item in about for pitch in item.pitches_in(language))
+    if is_due and any(item not in about for item in told):
+        return True
     return any(item in mentioned and item not in about for item in told) or bool(unnamed) and bool(told)
 
 

@@ -8,24 +8,27 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
+from rapidfuzz.fuzz import partial_ratio_alignment
 
-from genrec.constraints import DECADE, Fields, parse_constraints, subject
-from genrec.schema import KINDS, Constraint, Interest, Item, Profile
-from genrec.text import has_cjk, normalise, words
+from genrec.constraints import DECADE, LESSER_KNOWN, Fields, clash, parse_comparisons, parse_constraints, subject
+from genrec.schema import KINDS, WORKS, Constraint, Interest, Item, Profile
+from genrec.text import has_cjk, normalise, sentences, words
 from genrec.vocabulary import Found, Vocabulary
 
 Intent = Literal["recommend", "more", "reject", "about", "why", "compare", "maker", "greeting", "thanks", "none"]
 MAX_INTERESTS = 12  # kept in a profile; the oldest go first
+MAX_READ = (
+    8_000  # characters of a message that are understood sentence by sentence; more are chosen from by their known words
+)
 _MAX_PHRASE_WORDS = 6  # a longer phrase reads badly when it is quoted; it is parted at its last preposition
 _MAX_PHRASE_HAN = 10
-_WORKS = ("film", "series", "book", "album", "game")  # naming one of these means "such as this one", not "give me this"
 
 _CLAUSE = re.compile(
     r"\s*[(（]\d{4}[)）]|(?:[!?;:,/~…\n。！？；：，、()（）]|\.(?!\d)|\s[-–—]+\s)+|(?<!war)(?<!when)(?<!while)\s+(?=i(?:'?[md]|'ve|'ll)?\s)|(?<!anything)(?<!nothing)\s+but\s+|\s+(?:though|although|except for|except|because|so that|which|and also)\s+|但是|但|不过|而且|因为|(?=anything but)|\s+(?=that (?:isn'?t|is not|aren'?t|are not|doesn'?t))|\s+(?=without\b)|\s+(?=(?:with|and) no\b)|(?<!why)\s+(?=not\s)|(?=除了)",
@@ -40,7 +43,7 @@ _NEGATIVE = re.compile(
     re.IGNORECASE,
 )
 _NOT_NEGATIVE = re.compile(
-    r"\b(?:why not|are you looking for|do you like|not only|can'?t get enough|no problem|no idea|do not mind|(?:don|didn|doesn)'?t (?:mind|know|matter)|nothing like a|not sure)\b|不错|不知道|不确定|别的",
+    r"\b(?:why not|are you looking for|do you like|not only|can'?t get enough|no problem|no idea|do not mind|(?:don|didn|doesn)'?t (?:mind|know|matter)|nothing like a|not sure|not (?:(?:so|too|very|that|really|as) )?(?:famous|popular|mainstream|(?:well|widely)[ -]known))\b|不(?:太|那么|怎么|大|是很)?(?:出名|有名|知名|热门)|不错|不知道|不确定|别的",
     re.IGNORECASE,
 )
 # A message is cut into noun phrases at its walls: words that no quoted phrase may hold. What a wall that wishes leads to is wanted
@@ -84,7 +87,7 @@ _WALL_EN = re.compile(
 _PREPOSITIONS = r"like|such\s+as|similar\s+to|along\s+the\s+lines\s+of|with|by|\w+ed\s+by|from|about|for|in|on|at|around|featuring|starring|based\s+on|involving|including|after|before|during|near|over|under|between|without"
 _BEFORE_EN = re.compile(  # what a phrase does not begin with: articles, amounts, adverbs, "a list of"
     rf"(?:[\W_]+|(?:(?:(?:play)?lists?|mix(?:tapes?)?|collections?|selections?)\s+(?:of|for|with|to)|better\s+at|(?:ideas?|suggestions?|recommendations?|(?:my\s+)?knowledge|examples?|choices|versions?|types?|kinds?|sorts?|genres?)\s+(?:of|for|on|about)|"
-    r"a|an|the|some|all|every|each|both|either|these|those|another|other|more|most|much|many|few|couple|lots?|plenty|bunch|little|bit|kinda|sorta|two|three|else|my(?=\s+favou?rite)|of|to|as|up|out|and|or|but|&|no|so|less|then|too|very|super|"
+    r"a|an|the|some|all|every|each|both|either|good|great|nice|decent|these|those|another|other|more|most|much|many|few|couple|lots?|plenty|bunch|little|bit|kinda|sorta|two|three|else|my(?=\s+favou?rite)|of|to|as|up|out|and|or|but|&|no|so|less|then|too|very|super|"
     rf"pretty|quite|really|just|also|probably|actually|especially|specifically|mostly|mainly|usually|currently|always|even|only|still|now|next|together|{_PREPOSITIONS})(?![\w'-]))",
     re.IGNORECASE,
 )
@@ -94,8 +97,8 @@ _AFTER_EN = re.compile(  # what a phrase does not end with
     re.IGNORECASE,
 )
 _JOINT_EN = re.compile(rf"\s+(?:(?:and|or|&)\s+)?(?:{_PREPOSITIONS}|and|or|&|a|an|the)\s+", re.IGNORECASE)
-_MEASURE_ZH = "[一两二三四五几这那哪每某]?[个家部本张款道首位条种些点台套次顿份座间类]"
-_WISHES_ZH = "想要|想|要|喜欢|爱|推荐|找|寻|求|需要|介绍|希望|有没有|有|吃到?|喝|看|听|读|学|买|逛|试试|尝尝|预定|预订|订|安排|提供|供|打听|来(?=$|[一两几点些部首本])"
+_MEASURE_ZH = "[一两二三四五几这那哪每某]?[个家部本张款道首位条种些点台辆套次顿份座间类]"
+_WISHES_ZH = "想要|想|要|喜欢|爱|推荐|找|寻|求|需要|介绍|希望|有没有|有|吃到?|喝|看|听|读|学|买|逛|试试|尝尝|预定|预订|订|租|安排|提供|供|打听|来(?=$|[一两几点些部首本])"
 _STOPS_ZH = "没有|没|是|在|把|告诉|查|地址|电话|信息|评分|评价|价格|最低|票价|门票|人均|消费|预算|时长|时间|周边|符合|要求|条件|别的"
 _OTHERS_ZH = (
     "你好|您好|嗨|哈喽|在吗|请问|请|麻烦|劳驾|谢谢|谢了|多谢|嗯|好的|好吗|行吗|吗|呢|呗|吧|啊|呀|哦|么|嘛|了|着|过|下|一下|一会|能不能|能否|能|可不可以|可以|可|会|帮忙|帮|给|为|替|咱|我|你|您|他|她|它|们|俩|大家|"
@@ -106,7 +109,7 @@ _OTHERS_ZH = (
 _WALL_ZH = re.compile(f"(?:{_STOPS_ZH}|{_OTHERS_ZH}|{_WISHES_ZH})+")
 _WISH_ZH, _STOP_ZH = re.compile(_WISHES_ZH), re.compile(f"(?:{_STOPS_ZH})+")
 _BEFORE_ZH = re.compile(
-    r"[^\w]+|[一两几这那][个家部本张款首条种些](?=.)|这[道些个种样][^的]{0,3}的|的|和|与|及|或者?|并且|且|做|吃|喝|讲|适合|关于|像|类似"
+    r"[^\w]+|[一两几这那][个家部本张款首条种些](?=.)|[这那][道些个种样][^的]{0,3}的|的|和|与|及|或者?|并且|且|做|吃|喝|讲|适合|关于|像|类似"
 )
 _AFTER_ZH = re.compile(
     r"(?:[^\w)）]+|[这那][一两道个]*菜|[这那]样|的|和|与|及|或者?|并且|且|之类|等等?|想|左右|(?<=[店馆点])好)$"
@@ -120,11 +123,14 @@ _EMPTY = frozenset(
         "places city area same good nice great best cool interesting perfect fine awesome excellent any some kind kinds type types genre genres "
         "sort style more other others else all both favorite favorites favourite favourites recommendation recommendations suggestion "
         "suggestions idea ideas option options similar choice choices attraction attractions lot mind bit time my your their a an the of for to with "
-        "in on and or like 这个 那个 这些 那些 这里 那里 别的 其他 其它 东西 电影 片子 书 音乐 歌 歌曲 游戏 地方 景点 菜 道菜 这道菜 课程 活动 剧 好看 "
-        "好听 好吃 好玩 好 不错 合适 的 主意 建议 办法 推荐 饭 行程"
+        "in on and or like recipe recipes dish dishes food course courses class classes activity activities product products gift gifts gadget "
+        "gadgets novel novels record records trip trips people person someone somebody everyone folks 这个 那个 这些 那些 这里 那里 别的 其他 其它 东西 电影 片子 书 音乐 歌 歌曲 游戏 地方 景点 菜 道菜 这道菜 课程 活动 剧 好看 "
+        "好听 好吃 好玩 好 不错 合适 的 主意 建议 办法 推荐 饭 行程 好吃的 好看的 好听的 "
+        "好玩的 小说 剧集 电视剧 专辑 美食 好物 礼物 课"
     ).split()
 )
 
+_EMPTY_ZH = re.compile("|".join(sorted((word for word in _EMPTY if has_cjk(word)), key=len, reverse=True)))
 _LONG_WORD = re.compile(r"[A-Za-z]{5,}")
 # Ordinary words one edit from a term of the vocabulary: they are no typing errors. From the words of wordfreq's English list with a
 # Zipf frequency of 3.3 or more (2026-11) that `_find` would else change for the worse.
@@ -152,6 +158,7 @@ _SPENT = re.compile(  # no wish is in these: prices, ratings, counts and dates (
     r"(?:(?:the\s+)?(?:last|past|next|top|over|under|around|at\s+(?:least|most))\s+)?(?:[$€£]\s?)?\b(?!\d{4}[)）])\d[a-z\d.,:]*(?:[\s-]*(?:stars?|rooms?|dollars?|bucks|people|persons?|nights?|days?|years?(?:[\s-]olds?)?))?"
     rf"(?![a-z\d年]|{_UNIT_ZH})"
     rf"|(?:(?:on|for)\s+)?\b(?:{_MONTHS})\s+\d+\w*|\d+\w*\s+of\s+(?:{_MONTHS})\b|\b(?:one|two|three|four|five)[\s-]+stars?\b"
+    r"|\b(?:after\s+)?(?:an?\s+|my\s+|this\s+|such\s+an?\s+)?(?:(?:very|really|so|pretty)\s+)?(?:long|hard|tough|rough|busy|stressful|tiring|exhausting|hectic)\s+(?:day|week|month|year|shift)\b(?!\s*(?:end|night))(?:\s+(?:at\s+(?:work|school|the\s+office)|of\s+\w+))?"
     r"|\bgood\s+(?:morning|afternoon|evening|night|day)\b|\b(?:free|leisure)\s+(?:time|hours)\b|\b(?:as|how)\s+(?:long|fast)\b|\ba\s+couple\s+(?:of|more)\b|[女男]朋友一起"
     r"|(?:(?:评分|评价|人均(?:消费)?|最低价格|价格|票价|门票(?:价格)?|消费|预算|游玩(?:的?(?:时长|时间))?|能玩)[^，。！？；、\d]{0,6}"
     rf"{_RANGE_ZH}(?:{_UNIT_ZH})?|{_RANGE_ZH}{_UNIT_ZH})(?:以上|以下|以内|之间|左右|内)?的?",
@@ -182,14 +189,15 @@ _DONE_WITH: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = tuple(
 
 _ASKS: tuple[tuple[Intent, str], ...] = (
     ("why", r"^why\b(?! not)|\bwhy (?:this|that|did you|do you|would|is it|these)\b|为什么|为啥|咋想到|凭什么"),
-    ("maker", r"\bwho (?:made|directed|wrote|is the (?:director|author|artist|maker)|created|designed|sings|teaches|is it by)\b|谁(?:拍|写|唱|做|导|演|设计|出|教)|(?:导演|作者|歌手|主唱)是谁|哪年的|什么时候(?:出|上映)|\bwhen (?:was|did) (?:it|this|that)\b"),
+    ("maker", r"\bwho (?:made|directed|wrote|is the (?:director|author|artist|maker)|created|designed|sings|teaches|is it by)\b|谁(?:拍|写|唱|做|导|演|画|设计|出|教|开发|制作|创作|主演)|(?:导演|作者|歌手|主唱|主创|设计师|讲师|老师|作家)是谁|是谁的|出自谁|哪年的|什么时候(?:出|上映)|\bwhen (?:was|did) (?:it|this|that)\b"),
     ("compare", r"\bcompare\b|\bversus\b|\bvs\b|\bdifference between\b|\bwhich (?:of the two|one is better|is better)\b|对比|比较一下|哪个(?:更)?好|有什么区别"),
     ("about", r"\btell me (?:more|about)\b|\bmore about\b|\bwhat(?:'s| is) (?:it|that|this|the \w+) (?:about|like)\b|\bmore (?:details|info)|\bdescribe\b|讲讲|说说|介绍一下|详细|讲的(?:是)?什么|多说"),
-    ("reject", r"\b(?:seen|read|heard|played|watched|tried|own|know) (?:it|that|this|those|them|both|all)\b|\b(?:already|have) (?:seen|read|heard|played|watched|own|tried)\b|\bnot (?:that|this|those)(?: one)?s?\b|\bsomething else\b|\banother(?: one)?\b|\bdon'?t like (?:it|that|this|them|those)\b|\bnext\b$|看过|听过|读过|玩过|去过|吃过|换一个|换个|换一部|不要这个|不喜欢这|别的"),
+    ("reject", r"\b(?:seen|read|heard|played|watched|tried|own|know) (?:it|that|this|those|them|both|all|the (?:first|second|last|other))\b|\b(?:already|have) (?:seen|read|heard|played|watched|own|tried)\b|\bnot (?:that|this|those)(?: one)?s?\b|\bsomething else\b|\banother(?: one)?\b|\bdon'?t like (?:it|that|this|them|those)\b|\bnext\b$|看过|听过|读过|玩过|去过|吃过|换一个|换个|换一部|不要这个|不喜欢这|别的"),
     ("more", r"\bmore like (?:this|that|it|these)\b|\bsimilar\b|\bmore of (?:this|that|the same)\b|^more\b|再来|类似|差不多的|还有吗|同类"),
     ("thanks", r"^(?:ok(?:ay)?[,!. ]*)?(?:thanks|thank you|thx|cheers|perfect|great)[\w ,!.]{0,24}$|^(?:好的?[,， ]*)?(?:谢谢|多谢|感谢)"),
     ("greeting", r"^(?:hi|hello|hey|yo|good (?:morning|evening|afternoon))(?: there)?[!. ,]*$|^(?:你好|您好|嗨|哈喽|在吗)[!！。~ ]*$"),
 )  # fmt: skip
+_LONG_TITLE = 8  # characters that a title must have to be known with a typing error inside a sentence
 _INTENTS = tuple((intent, re.compile(pattern, re.IGNORECASE)) for intent, pattern in _ASKS)
 _MANY = r"more|films|movies|series|shows|books|novels|albums|records|games|places|trips|dishes|recipes|courses|classes|activities|things|ideas|products|gifts|gadgets|options|suggestions|recommendations|picks"
 _ASKING = r"(?:^|[.,;:!?]\s*|\b(?:me|us|gimme|show|find|recommend|suggest|want|need|pick|please|for|like|with)\s+)"  # "I watched three" asks for nothing
@@ -219,12 +227,86 @@ _QUESTION = re.compile(
 _GREETING = re.compile(
     r"(?:hi+|hell+o+|hey+|good (?:morning|evening|afternoon|day))\b|你好|您好|嗨|哈喽", re.IGNORECASE
 )
+_REQUEST = re.compile(
+    r"\b(?:recommend|suggest|find|give|show)\b|\b(?:some|any)(?:thing|where)\b|推荐|介绍|随便|来点|找[点个些]",
+    re.IGNORECASE,
+)
 _PRAISE = re.compile(r"\b(?:loved?|liked|enjoyed|great|amazing|favou?rite)\b|喜欢|很好看|爱", re.IGNORECASE)
+_SEEN = re.compile(
+    r"\b(?:seen|watched|saw|(?:have|'ve|already|just|i)\s+(?:already\s+|just\s+)?(?:read|heard|listened\s+to|played|tried|visited|finished|own|bought|done|eaten|cooked|made)|have\b[^.!?;]{1,80}\balready|know\s+(?:it|that|this|them|both)|been\s+to)\b"
+    r"|[看听读玩去吃做学用买]过|[看读听]完了?",
+    re.IGNORECASE,
+)
+_UNSEEN = re.compile(
+    r"(?:\b(?:haven'?t|hasn'?t|have\s+not|have\s+never|never|not|didn'?t|yet\s+to)\s+(?:yet\s+|ever\s+|really\s+)?(?:seen?|watch(?:ed)?|read|heard?|play(?:ed)?|tr(?:y|ied)|visit(?:ed)?|been\s+to)\b|(?:没有?|从没|还没|未)[看听读玩去吃做学用买](?:过|完)?)",
+    re.IGNORECASE,
+)
+_DISLIKED = re.compile(
+    r"\b(?:hated?|disliked?|did(?:n'?t|\s+not)\s+(?:\w+\s+)?(?:like|enjoy|care)|do(?:n'?t|\s+not)\s+(?:\w+\s+)?like|boring|bored\s+me|awful|terrible|disappoint\w+|not\s+for\s+me|not\s+a\s+fan)\b|不(?:太|怎么)?(?:喜欢|好看|好听|好玩|好吃)|难看|难听|难吃|无聊|失望|没意思|讨厌",
+    re.IGNORECASE,
+)
+_ALIKE = re.compile(r"\b(?:like|similar|alike|same)\b|类似|差不多|同类|那样|这样的", re.IGNORECASE)
+_ORDINAL = re.compile(r"\b(?:first|second)\b(?=\s*(?:one|pick|[,.!?]|$))|第[一二](?=[个部本张首款道])", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"[.!?;\n。！？；]")
+_LEARN_ONE = re.compile(  # "想学一道菜", "learn a new recipe": one thing, not how all such are made
+    r"学(?:会|着|习)?[做玩唱弹]?[一几两二三个]{1,2}(?P<one>[道款首])|学(?:会|着|习)?做?[^，。！？\s]{0,8}(?P<dish>道)[^，。！？]{0,12}菜|\blearn\s+(?:(?:how\s+)?to\s+(?:make|cook|prepare)\s+)?(?:an?|one|some|two|three)\s+(?:\w+\s+){0,3}?(?:recipe|dish|meal)(?:e?s)?\b|\blearn\s+(?:how\s+)?to\s+(?:make|cook|prepare)\s+an?\b",
+    re.IGNORECASE,
+)
+_LEARNT = {"道": "dish", "款": "game", "首": "album"}
+_NOTHING_SAID = re.compile(
+    r"\b(?:recommendations?|suggestions?|surprise|bored|whatever|random(?:ly)?|anything|everything|something|somewhere|nothing|no|fine|works?|idea|ideas|pick|choose|decide|dunno|no\s+preference|preferences?|in\s+particular|special|today|tonight|now|weekend|free|some\s+time|kill|pass|spend|time)\b"
+    r"|随便|随意|任意|都行|都可以|都好|都成|无聊|一个|没事|什么|看着办|你定|你决定|你来定|你看|无所谓|没想法|不知道|不限|不|任何|东西|来点|今晚|周末|打发时间|好物",
+    re.IGNORECASE,
+)
 _TO_US = re.compile(
     r"\b(?:are|do|did|have) you (?:look|lik|want|prefer|think|enjoy|see|watch)", re.IGNORECASE
 )  # a question to us tells nothing of him
 _GOES_ON = re.compile(r"[^A-Za-z.!?\n。！？]*?(?:[,;/，；、&]|(?:and|or|also)\b)", re.IGNORECASE)
 _YEAR_AFTER = re.compile(r"\s*[(（](\d{4})[)）]")
+_SAYS_NOT = re.compile(r"not\b|nobody|few|[不没]", re.IGNORECASE)  # itself, so that no other word need
+_FOOD = re.compile(
+    r"\b(?:meals?|lunch|dinner|supper|breakfast|brunch|snacks?|foods?|salads?|soups?|dish(?:es)?|recipes?|cook\w*|eat\w*|bites?|desserts?)\b",
+    re.IGNORECASE,
+)
+# What a message lists after these it knows or likes, whether the titles are marked or not: "watched inception and the wire", 读过三体和活着.
+_LIKE = r"(?:(?<![\w'])(?!(?:i|we|you|they|who|would|i'?d|d|t|to|also|really|do|not|don'?t|didn'?t|might|may|still)\b)[\w']+\s+like|^like|\bsimilar\s+to|\bsuch\s+as)\s+|(?:像|类似于?)"  # not the verb
+_LISTS: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = tuple(
+    (kinds, re.compile(pattern, re.IGNORECASE))
+    for kinds, pattern in (
+        (("film", "series"), r"\b(?:seen|watched|saw)\s+"),
+        (("film", "series", "book"), r"看(?:过|完)了?"),
+        (("book",), r"\b(?:have|'ve|already|just|i)\s+(?:(?:already|just|also)\s+)?read\s+|[读念](?:过|完)了?"),
+        (("album",), r"\b(?:heard|listened\s+to)\s+|听过了?"),
+        (("game", "product"), r"\b(?:played|own(?:ed)?|bought)\s+|[玩买]过了?"),
+        (("game", "book", "album", "product"), r"\bhave\s+(?=[^.!?;]{1,80}\balready\b)"),
+        (("place", "activity"), r"\b(?:been\s+to|visited)\s+|去过了?"),
+        (("dish",), r"\b(?:eaten|cooked|made|tried)\s+|[吃做喝]过了?"),
+        (("course", "activity", "dish"), r"\b(?:taken|done|finished)\s+|学过了?"),
+        (WORKS, r"\b(?:loved|liked|enjoyed|adored|hated?|disliked?)\s+|\bdidn'?t\s+(?:like|enjoy)\s+|\bfavou?rites?(?:\s+\w+)?\s+(?:is|are|was|were)\s+|\b(?:fans?|fond)\s+of\s+|喜欢(?:看|听|读|玩)?|最?爱(?:看|听|读|玩)"),
+        (KINDS, _LIKE),
+    )
+)  # fmt: skip
+_LIKE_BEFORE = re.compile(rf"(?:{_LIKE})(?:the\s+)?[《“\"*]*$", re.IGNORECASE)
+_LOVES = re.compile(
+    r"\b(?:love|like|enjoy|adore)\s+", re.IGNORECASE
+)  # what may be a word as well as a title: "I love parks"
+_LIST_END = re.compile(r"[.!?;\n。！？；]|\b(?:but|because|so|and\s+(?:i|now|want|need))\b|但|所以|因为", re.IGNORECASE)
+_LIST_JOINT = re.compile(
+    r"\s*[,，、&+]\s*(?:and\s+|or\s+|also\s+)?|\s+(?:and|or)\s+|还有|以及|[和跟与及]", re.IGNORECASE
+)
+_BEFORE_LISTED = re.compile(
+    r"(?:(?:both|all|of|also|already|just|even|the|book|movie|film|show|series|game|album)\s+)*|了|电影|小说",
+    re.IGNORECASE,
+)
+_AFTER_LISTED = re.compile(
+    r"(?:\s+(?:already|before|too|again|yet|recently|lately|yesterday|today|tonight|(?:last|this)\s+\w+|twice|once|to\s+death|a\s+lot|so\s+much|very\s+much|a\s+million\s+times|as\s+well|what|next))+"
+    r"|(?:了|都|这些|一样|之类|等等?)*(?:(?:这种|那样|这样|这类|那种)\w{0,8}|的\w{0,6})?",
+    re.IGNORECASE,
+)
+_NEVER_LISTED = frozenset("plenty once most some many enough nothing everything lots loads thing them stuff".split())
+_MAX_LISTS, _MAX_PARTS = 12, 12  # of a message, of a list: what is longer is no list of titles
+_MAX_TITLE = 80  # characters of one of them with what stands around it
+_MAX_LISTED = 160  # characters of a list that are looked at
 _QUOTED = re.compile(r"[《“\"*]")
 
 
@@ -236,6 +318,15 @@ class Understanding:
     intent: Intent
     named: tuple[Item, ...] = ()
     has_wish: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Shortened:
+    """A message as the flow uses it: of a long one the sentences that say most, and what the others say of wishes."""
+
+    text: str
+    rest: Profile = Profile()
+    is_cut: bool = False
 
 
 def understand(
@@ -253,79 +344,278 @@ def understand(
     text = _WITHOUT_ZH.sub(lambda match: f"不含{match.group(2)}但", text)  # of the same length too
     text = _TOO_ZH.sub(r"\1但", text)
     text = _ANY_BUT.sub(lambda match: "not".ljust(len(match.group())), text)
-    found = [one for one in _find(text, vocabulary) if not _is_verb(text, one)]
+    known = _find(text, vocabulary)
+    found = [one for one in known if not _is_other(text, one)]
     shown = {normalise(item.title): item for item in last_items}  # of namesakes, the one on the table is meant
+    titled = named_items(text, by_title) or _named_of(last_items, text)
+    marked = [(start, end) for _, start, end in titled]
+    titled += [
+        one
+        for one in _listed(text, by_title, known)
+        if not any(one[1] < end and start < one[2] for start, end in marked)
+    ]
     named_spans = [
         (shown.get(normalise(item.title), item), start, end)
-        for item, start, end in named_items(text, by_title) or _named_of(last_items, text)
+        for item, start, end in sorted(titled, key=lambda one: one[1])
         if _has_mark(text, start, end) or not _is_attribute(found, start, end)
     ]
     titles = [match.span(match.lastindex or 0) for match in _TITLES.finditer(text)]
     spent = [*titles, *(span for _, *span in named_spans), *(match.span() for match in _SPENT.finditer(text))]
-    found = [one for one in found if not any(start < one.end and one.start < end for start, end in spent)]
+    found = _without(found, spent)
     named = tuple(dict.fromkeys(item for item, _, _ in named_spans))
-    kinds = _kinds(text, found, fields)
-    constraints = _constraints(
+    is_title = any(start <= 1 and end >= len(text.rstrip(" ?!.？！。")) for _, start, end in named_spans)
+    intent: Intent = "none"
+    if not is_title:  # whose words mean nothing else: "Regret Not Meeting Sooner?"
+        rest = _blanked(
+            text, [(start, end) for _, start, end in named_spans]
+        ).strip()  # "Plants vs. Zombies" compares nothing
+        intent = next((asked for asked, pattern in _INTENTS if pattern.search(rest)), "none")
+    kinds = _kinds(text, found, fields, intent)
+    lesser_known = [
+        match.span()
+        for match in LESSER_KNOWN.finditer(text)
+        if _SAYS_NOT.match(match.group()) or not _is_negated(text, match.start())
+    ]
+    if (told_kinds := kinds or _implied_kinds(text)) and not {"place", "activity"} & set(
+        told_kinds
+    ):  # only a way can be less travelled
+        found = [one for one in found if one.term != "road less travelled"]
+    compared = parse_comparisons(
+        text, turn, fields=fields, kinds=kinds or profile.kinds, shown=last_items, named=named_spans
+    )
+    found = _without(found, [(one.start, one.end) for one in compared])
+    if compared and not kinds and not profile.kinds:
+        kinds = tuple(dict.fromkeys(item.kind for item in last_items))
+    stated = _constraints(
         message, text, turn, fields, kinds or profile.kinds or _implied_kinds(text), found, named_spans, titles
     )
-    masked = _masked(text, titles, [(start, end) for _, start, end in named_spans], found, constraints)
-    interests = [
-        replace(interest, text=message[interest.start : interest.end])
-        for interest in _interests(text, masked, found, turn)
+    stated = [one for one in stated if not any(one.start < new.end and new.start < one.end for new in compared)]
+    constraints = stated + [replace(one, text=message[one.start : one.end]) for one in compared]
+    masked = _masked(text, titles, [(start, end) for _, start, end in named_spans], found, constraints, lesser_known)
+    feelings = _feelings(text, named_spans, intent, last_items, compared)
+    asked_for = [  # by its title; of a work that means "such as this one"
+        Interest(
+            "",
+            True,
+            tuple(dict.fromkeys(one.term for one in vocabulary.find(text[start:end]) if one.group != "kinds")),
+            start,
+            end,
+            turn,
+        )
+        for item, start, end in named_spans
+        if item.kind not in WORKS and item not in (*last_items, *feelings) and not _is_negated(text, start)
     ]
-    intent: Intent = next((asked for asked, pattern in _INTENTS if pattern.search(text.strip())), "none")
+    interests = [*_interests(text, masked, found, turn), *asked_for]
+    interests += [
+        Interest("", True, (), start, end, turn)
+        for start, end in lesser_known
+        if not any(one.start < end and start < one.end for one in interests)
+    ]
+    interests = [replace(interest, text=message[interest.start : interest.end]) for interest in interests]
     has_wish = bool(interests or constraints or named or kinds)
     if intent == "none" or intent in ("greeting", "thanks") and has_wish:
-        is_chat = not has_wish and _GREETING.match(text.strip()) and len(words(text)) <= 8
+        is_chat = not has_wish and _GREETING.match(text.strip()) and len(words(text)) <= 8 and not _REQUEST.search(text)
         intent = "greeting" if is_chat else "recommend"
-    if intent == "recommend" and named and set(named) <= set(last_items) and not interests:
-        intent = _of_the_shown(
-            text, len(words(text)) - sum(len(words(text[start:end])) for _, start, end in named_spans)
-        )
+    if intent == "recommend" and named and set(named) <= set(last_items) and not interests and not compared:
+        rest = _blanked(text, [(start, end) for _, start, end in named_spans])  # a title may have a "not" in it
+        intent = _of_the_shown(rest, len(words(rest)))
     if intent == "reject" and len(interests) > 0 and not last_items and not named:
         intent = "recommend"
     if intent == "recommend" and not kinds and not profile.kinds:
         kinds = _implied_kinds(text)
 
-    liked, disliked, seen = list(profile.liked), list(profile.disliked), list(profile.seen)
-    for item, start, _ in named_spans:
-        if item.kind in _WORKS or intent == "reject":
-            if _is_negated(text, start) or intent == "reject" and not _PRAISE.search(text):
-                disliked.append(item.id)
-            elif intent == "reject":
-                seen.append(item.id)
-                liked.append(item.id)
-            elif intent not in ("about", "why", "compare", "maker"):
-                liked.append(item.id)
     if intent == "reject" and not named:
-        seen += [item.id for item in last_items]
+        feelings |= dict.fromkeys(
+            _which(text, last_items), ("disliked",) if _DISLIKED.search(text) and not _SEEN.search(text) else ("seen",)
+        )
     new_texts = {normalise(interest.text) for interest in interests}
     kept = [
         interest
         for interest in profile.interests
         if normalise(interest.text) not in new_texts and not _contradicts(interests, interest)
     ]
-    subjects = {subject(constraint) for constraint in constraints}
     updated = replace(
         profile,
-        interests=tuple((kept + interests)[-MAX_INTERESTS:]),
-        constraints=tuple(one for one in profile.constraints if subject(one) not in subjects) + tuple(constraints),
+        interests=_latest(kept + interests),
+        constraints=(*(one for one in profile.constraints if not _is_overruled(one, stated, compared)), *constraints),
         kinds=kinds or profile.kinds,
-        liked=tuple(dict.fromkeys(liked)),
-        disliked=tuple(dict.fromkeys(disliked)),
-        seen=tuple(dict.fromkeys(seen)),
+        liked=_with_feeling(profile.liked, feelings, "liked", "disliked"),
+        disliked=_with_feeling(profile.disliked, feelings, "disliked", "liked"),
+        seen=_with_feeling(profile.seen, feelings, "seen"),
     )
     return Understanding(updated, intent, named, has_wish or bool(kinds))
 
 
-def _kinds(text: str, found: list[Found], fields: Fields) -> tuple[str, ...]:
-    """The kinds that a message names: by the catalogue's own words for them where it uses those, else by the vocabulary's."""
+def shortened(
+    message: str,
+    limit: int,
+    *,
+    vocabulary: Vocabulary,
+    by_title: Mapping[str, tuple[Item, ...]],
+    fields: Fields = Fields(),
+) -> Shortened:
+    """A message of more than `limit` characters by its sentences that say most of what is wanted, in their order and each once; what the others say,
+    as a profile without spans. A message that is short enough comes back as it is.
+
+    Sentence by sentence, since the time that `understand` takes grows with the square of a message's length (20,000 Chinese characters: 76 s).
+    """
+    if len(message) <= limit:
+        return Shortened(message)
+    whole = sentences([message])
+    parts = list(dict.fromkeys(part[at : at + limit] for part in whole for at in range(0, len(part), limit)))
+    if sum(map(len, parts)) > MAX_READ:  # a quick look first
+        told = [len(vocabulary.find(part)) + 2 * bool(_NEGATIVE.search(part)) for part in parts]
+        parts = [parts[index] for index in _fitting(parts, told, MAX_READ)]
+    read = [understand(part, Profile(), vocabulary=vocabulary, by_title=by_title, fields=fields) for part in parts]
+    kept = _fitting(parts, [_relevance(one) for one in read], limit)
+    rest = [read[index].profile for index in range(len(parts)) if index not in kept]
+    interests = {normalise(one.text): replace(one, start=0, end=0) for said in rest for one in said.interests}
+    summary = Profile(
+        interests=_latest(list(interests.values())),
+        constraints=tuple(
+            {subject(one): replace(one, start=0, end=0) for said in rest for one in said.constraints}.values()
+        ),
+        liked=tuple(dict.fromkeys(id for said in rest for id in said.liked)),
+        disliked=tuple(dict.fromkeys(id for said in rest for id in said.disliked)),
+        seen=tuple(dict.fromkeys(id for said in rest for id in said.seen)),
+    )
+    return Shortened("".join(parts[index] for index in kept).strip(), summary, is_cut=True)
+
+
+def _fitting(parts: Sequence[str], relevances: Sequence[float], limit: int) -> list[int]:
+    """The indices, in order, of the most relevant parts that have room in `limit` characters together; of equals the later, which are nearer to what is
+    asked."""
+    kept: list[int] = []
+    for index in sorted(range(len(parts)), key=lambda index: (-relevances[index], -index)):
+        if len(parts[index]) <= limit:
+            kept.append(index)
+            limit -= len(parts[index])
+    return sorted(kept)
+
+
+def _relevance(understanding: Understanding) -> float:
+    """How much a sentence says of what is wanted: conditions and dislikes, which are demands, before likes, known words before others."""
+    profile = understanding.profile
+    likes = sum(2.0 if interest.tags else 0.5 for interest in profile.likes)
+    return (
+        3.0 * (len(profile.constraints) + len(profile.dislikes))
+        + likes
+        + 2.0 * len(understanding.named)
+        + 1.5 * len(profile.kinds)
+    )
+
+
+def _without(found: list[Found], spans: Iterable[Sequence[int]]) -> list[Found]:
+    """The terms that do not stand in one of the spans."""
+    taken = [(start, end) for start, end in spans]
+    return [one for one in found if not any(start < one.end and one.start < end for start, end in taken)]
+
+
+def _latest(interests: Sequence[Interest]) -> tuple[Interest, ...]:
+    """The latest likes, and the latest dislikes, which no number of later likes may push out: "no horror" holds to the end of the talk."""
+    places = [[index for index, one in enumerate(interests) if one.is_like == is_like] for is_like in (True, False)]
+    return tuple(interests[index] for index in sorted(index for own in places for index in own[-MAX_INTERESTS:]))
+
+
+def _is_overruled(old: Constraint, stated: Sequence[Constraint], compared: Sequence[Constraint]) -> bool:
+    """Whether later statements take an earlier one's place: one about the same; of a comparison ("something shorter") only what limits the same side,
+    or cannot be met together with it ("older" after "since 1990")."""
+    if any(subject(old) == subject(new) for new in stated):
+        return True
+    return any(
+        subject(old) == subject(new) and (old.op in (new.op, "==") or clash(old, new) or clash(new, old))
+        for new in compared
+    )
+
+
+def _feelings(
+    text: str,
+    named: Sequence[tuple[Item, int, int]],
+    intent: Intent,
+    shown: Sequence[Item],
+    compared: Sequence[Constraint],
+) -> dict[Item, tuple[str, ...]]:
+    """What a message says of the items it names: "liked", "disliked", "seen". Who has seen something need not dislike it: what he brings up himself is
+    to his taste, of what was shown to him only praise says so."""
+    feelings: dict[Item, tuple[str, ...]] = {}
+    for item, start, end in named:
+        low = max((match.end() for match in _SENTENCE_END.finditer(text, 0, start)), default=0)
+        high = next((match.start() for match in _SENTENCE_END.finditer(text, end)), len(text))
+        around = text if len(named) == 1 else text[low:high]
+        is_seen = bool(_SEEN.search(_UNSEEN.sub("", around)))
+        if _UNSEEN.search(around) and not is_seen or any(one.start <= start < one.end for one in compared):
+            continue
+        after = text[end : min([high, *(other for _, other, _ in named if other > start)])]
+        contrast = (
+            _CONTRAST.search(after) if end + len(after) < high else None
+        )  # "I love A but hate B" says nothing bad of A
+        is_disliked = bool(_DISLIKED.search(after[: contrast.start()] if contrast else text[end:high]))
+        is_bad = _is_negated(text, start) and not is_seen or is_disliked
+        is_praised = bool(_PRAISE.search(_DISLIKED.sub("", around)))
+        if is_bad and (item.kind in WORKS or intent == "reject" or is_seen):
+            feelings[item] = ("disliked", "seen") if is_seen else ("disliked",)
+        elif is_seen:
+            is_taste = is_praised or item.kind in WORKS and (item not in shown or bool(_ALIKE.search(text)))
+            feelings[item] = ("seen", "liked") if is_taste else ("seen",)
+        elif intent == "reject":
+            feelings[item] = ("seen", "liked") if is_praised else ("disliked",)
+        elif (item.kind in WORKS or _LIKE_BEFORE.search(text, 0, start)) and intent not in (
+            "about",
+            "why",
+            "compare",
+            "maker",
+        ):
+            feelings[item] = ("liked",)
+    return feelings
+
+
+def _with_feeling(
+    ids: Sequence[str], feelings: Mapping[Item, tuple[str, ...]], wanted: str, opposite: str = ""
+) -> tuple[str, ...]:
+    """Item ids with those added of which this is said now, less those of which now the opposite is."""
+    gone = {item.id for item, said in feelings.items() if opposite in said and opposite}
+    return tuple(
+        dict.fromkeys(
+            (*(id for id in ids if id not in gone), *(item.id for item, said in feelings.items() if wanted in said))
+        )
+    )
+
+
+def _which(text: str, shown: Sequence[Item]) -> Sequence[Item]:
+    """Those of the items just shown that a message without a title means: "seen the first one" means one, "seen it" all."""
+    match = _ORDINAL.search(text)
+    if not match:
+        return shown
+    place = 0 if match.group().lower() in ("first", "第一") else 1
+    return shown[place : place + 1] or shown
+
+
+def is_vague(message: str) -> bool:
+    """Whether a message says nothing of what is wanted: every word of it could stand in any request ("recommend something", "随便")."""
+    text = message.replace("’", "'")
+    text = _NOTHING_SAID.sub(
+        " ", _EMPTY_ZH.sub(" ", _WALL_ZH.sub(" ", text)) if has_cjk(text) else _WALL_EN.sub(" ", text)
+    )
+    return all(word.text.lower() in _EMPTY or word.text.isdigit() for word in words(_BEFORE_EN.sub(" ", text)))
+
+
+def _kinds(text: str, found: list[Found], fields: Fields, intent: Intent) -> tuple[str, ...]:
+    """The kinds that a message names: by the catalogue's own words for them where it uses those, else by the vocabulary's. Who wants to learn one dish wants
+    the dish; who has read what he was shown does not ask for books."""
+    learnt = (
+        []
+        if "dish" not in fields.sizes and fields.sizes
+        else [(*match.span(), match) for match in _LEARN_ONE.finditer(text)]
+    )
+    spent = [match.span() for match in _SEEN.finditer(text)] if intent == "reject" else []
+    found = _without(found, [*((start, end) for start, end, _ in learnt), *spent])
     own = [
         kind
         for kind in fields.sizes
         if kind not in KINDS and (match := _kind_pattern(kind).search(text)) and not _is_negated(text, match.start())
     ]
     named = [one.term for one in found if one.group == "kinds" and not _is_negated(text, one.start)]
+    named += [kind for _, _, match in learnt for kind in (_LEARNT[(match["one"] or "道")],) if kind in fields.sizes]
     return tuple(dict.fromkeys(own or named))
 
 
@@ -361,6 +651,12 @@ def _constraints(
         for one in constraints
         if one.field != "players" or is_played or "player" in one.text.lower()
     ]
+
+
+def _blanked(text: str, spans: Sequence[tuple[int, int]]) -> str:
+    for start, end in spans:
+        text = text[:start] + " " * (end - start) + text[end:]
+    return text
 
 
 def _of_the_shown(message: str, num_other_words: int) -> Intent:
@@ -416,6 +712,73 @@ def named_items(message: str, by_title: Mapping[str, tuple[Item, ...]]) -> list[
     return sorted(found, key=lambda one: one[1])
 
 
+def _listed(
+    message: str, by_title: Mapping[str, tuple[Item, ...]], found: Sequence[Found]
+) -> Iterator[tuple[Item, int, int]]:
+    """Items that a message lists as known or liked, though nothing marks their titles, and with a typing error in a longer one. A part of a list must be
+    the whole title; one that is a term of the vocabulary as well ("I loved jazz") is none."""
+    terms = {(one.start, one.end) for one in found}
+    begun = [
+        (match.start(), match.end(), kinds, True) for kinds, pattern in _LISTS for match in pattern.finditer(message)
+    ]
+    begun += [(match.start(), match.end(), WORKS, False) for match in _LOVES.finditer(message)]
+    begun = sorted(begun)[:_MAX_LISTS]
+    for _, low, kinds, is_sure in begun:
+        high = min([low + _MAX_LISTED, len(message), *(other for other, *_ in begun if other >= low)])
+        listed = [one for one in _titles_of_list(message, low, high, kinds, by_title) if one[1:] not in terms]
+        if is_sure or len(listed) > 1 or any(" " in message[begin:end] for _, begin, end in listed):
+            yield from listed
+
+
+def _titles_of_list(
+    message: str, low: int, high: int, kinds: Collection[str], by_title: Mapping[str, tuple[Item, ...]]
+) -> Iterator[tuple[Item, int, int]]:
+    """The items of the list that begins at `low` and ends before `high`."""
+    end = _LIST_END.search(message, low, high)
+    high = end.start() if end else high
+    joints = [(low, low), *(joint.span() for joint in _LIST_JOINT.finditer(message, low, high)), (high, high)]
+    first = 0
+    while first < min(len(joints) - 1, _MAX_PARTS):
+        for last in range(min(len(joints) - 1, first + 3), first, -1):  # a title may have an "and" in it
+            item, start, stop = _whole_title(message, joints[first][1], joints[last][0], kinds, by_title)
+            if item:
+                yield item, start, stop
+                first = last - 1
+                break
+        first += 1
+
+
+def _whole_title(
+    message: str, start: int, end: int, kinds: Collection[str], by_title: Mapping[str, tuple[Item, ...]]
+) -> tuple[Item | None, int, int]:
+    """The item of one of the kinds whose title a part of a list is, articles before and adverbs after it aside, and its span."""
+    end = start + len(message[start:end].rstrip())
+    if end - start > _MAX_TITLE:
+        return None, start, end
+    begin = _BEFORE_LISTED.match(message, start, end)
+    inner = begin.end() if begin else start
+    for low in dict.fromkeys((start, inner)):
+        high = next((at for at in range(low + 1, end) if _AFTER_LISTED.fullmatch(message, at, end)), end)
+        for stop in dict.fromkeys((end, high)):
+            said = normalise(message[low:stop])
+            if said in _NEVER_LISTED or len(said) < (2 if has_cjk(said) else 4):
+                continue
+            names = [said] if said in by_title else _spelt_like(said, by_title)
+            items = [item for name in names for item in by_title[name] if item.kind in kinds]
+            if items:
+                return max(items, key=_prominence), low, stop
+    return None, start, end
+
+
+def _spelt_like(said: str, by_title: Mapping[str, tuple[Item, ...]]) -> list[str]:
+    """The nearest title that begins alike, with one error in six letters or two in twelve (one in four Chinese characters)."""
+    most = len(said) // (4 if has_cjk(said) else 6)
+    if not most or " " not in said and said in _EMPTY:
+        return []
+    near = process.extract(said, by_title.keys(), scorer=OSA.distance, score_cutoff=min(most, 2), limit=3)
+    return [title for title, _, _ in near if title[0] == said[0]][:1]
+
+
 def _misspelt(message: str, by_title: Mapping[str, tuple[Item, ...]]) -> Iterator[tuple[Item, int, int]]:
     """Items whose title is written with one or two typing errors where a title must stand: before a year, in 《》, or as several words with
     capitals."""
@@ -434,26 +797,41 @@ def _misspelt(message: str, by_title: Mapping[str, tuple[Item, ...]]) -> Iterato
                 break
 
 
+_ASKED_OF = re.compile(
+    r"^(?:how (?:long|old|big|hard|expensive|much) is|how many pages (?:is|has)|who (?:made|wrote|directed|composed|sings|is behind)|when (?:was|is)|where is|what(?:'s| is)"
+    r"|(?:tell me |say )?more (?:about|on)|tell me about|is)\s+",
+    re.IGNORECASE,
+)  # fmt: skip
+
+
 def _named_of(items: Sequence[Item], message: str) -> list[tuple[Item, int, int]]:
     """Those of the items just shown that a message names, where no mark tells that it does: the whole message is the title, as in "chess?" (an
-    edit of six letters is a typing error), or a title of several words stands in it."""
+    edit of six letters is a typing error), or all of it after words that ask ("how long is barbie"), or a title of several words, or a long one
+    with a typing error, stands in it."""
     whole = re.fullmatch(r"\W*(.*?)\W*", message, re.DOTALL)
     low, high = whole.span(1) if whole else (0, 0)
     asked = normalise(message[low:high])
+    of_whom = _ASKED_OF.sub("", message[low:high])
     found = []
     for item in items:
         for title in {normalise(item.title), normalise(item.title_zh)} - {""}:
             if OSA.distance(asked, title, score_cutoff=len(title) // 6) <= len(title) // 6:
                 return [(item, low, high)]
+            if normalise(of_whom) == title:
+                return [(item, high - len(of_whom), high)]
             spelt = r"\W+".join(re.escape(word) for word in title.split())
             if " " in title and (match := re.search(rf"\b{spelt}\b", message, re.IGNORECASE)):
                 found.append((item, *match.span()))
+            elif len(title) >= _LONG_TITLE and (
+                near := partial_ratio_alignment(title, message.lower(), score_cutoff=88)
+            ):
+                found.append((item, near.dest_start, near.dest_end))  # "plants vs.z ombies"
     return found
 
 
 def _prominence(item: Item) -> tuple[float, int]:
     """Which of two namesakes is meant: the better known, and of equals the film before the book before the album."""
-    return item.popularity, -_WORKS.index(item.kind) if item.kind in _WORKS else -len(_WORKS)
+    return item.popularity, -WORKS.index(item.kind) if item.kind in WORKS else -len(WORKS)
 
 
 def _is_marked(message: str, start: int, end: int, num_words: int) -> bool:
@@ -540,8 +918,9 @@ def _masked(
     named: list[tuple[int, int]],
     found: list[Found],
     constraints: list[Constraint],
+    lesser_known: list[tuple[int, int]],
 ) -> str:
-    """The text with # for what is no wish (named items, conditions, amounts), X for terms and decades, and T for other titles, which
+    """The text with # for what is no wish (named items, conditions, amounts), X for terms, decades and "not too famous", and T for other titles, which
     no rule may part: of the same length, so that spans hold."""
     characters = list(text)
 
@@ -556,6 +935,7 @@ def _masked(
         ((one.start, one.end) for one in found if one.group != "kinds" and not has_cjk(text[one.start : one.end])), "X"
     )
     cover((match.span() for match in DECADE.finditer(text)), "X")
+    cover(((start, end) for start, end in lesser_known if not has_cjk(text[start:end])), "X")
     cover(titles, "T")
     cover(named, "#")
     return "".join(characters)
@@ -582,12 +962,13 @@ def _interests(message: str, masked: str, found: list[Found], turn: int) -> list
             terms = [one for one in found if low <= one.start < high]
             tags = tuple(dict.fromkeys(one.term for one in terms if one.group in ("tags", "moods", "countries")))
             text = message[low:high]
-            if not _TO_US.search(clause) and (tags or is_object and is_like and not _is_empty(text)):
+            is_kind = any(one.group == "kinds" and (one.start, one.end) == (low, high) for one in terms)
+            if not _TO_US.search(clause) and (tags or is_object and is_like and not is_kind and not _is_empty(text)):
                 interests.append(Interest(text, is_like, tags, low, high, turn))
         is_wished = is_wished or has_own_wish
         joint, start = masked[end:following], following
-    latest = interests[-2 * MAX_INTERESTS :]
-    return [one for one in latest if not any(_says_more(other, one) for other in latest)]
+    once = list({(one.is_like, normalise(one.text)): one for one in reversed(interests)}.values())[::-1]
+    return list(_latest([one for one in once if not any(_says_more(other, one) for other in once)]))
 
 
 def _walls(message: str, masked: str, start: int, end: int, found: list[Found]) -> list[tuple[int, int, str]]:
@@ -652,7 +1033,8 @@ def _parted(message: str, masked: str, low: int, high: int, found: list[Found]) 
 
 def _quoted_span(message: str, masked: str, low: int, high: int, found: list[Found]) -> tuple[int, int] | None:
     """The span itself where it can be quoted, else that of its first term."""
-    if sum(character.isalpha() for character in message[low:high]) < 2:
+    is_term = any(low <= one.start and one.end <= high and one.group != "kinds" for one in found)
+    if sum(character.isalpha() for character in message[low:high]) < (1 if is_term else 2):  # "辣" says enough
         return None
     if _is_quotable(message[low:high]) or set(masked[low:high]) == {"T"}:
         return low, high
@@ -703,9 +1085,16 @@ def _is_negated(message: str, start: int) -> bool:
     return bool(_NEGATIVE.search(_NOT_NEGATIVE.sub("", clause)))
 
 
-def _is_verb(message: str, found: Found) -> bool:
-    """ "book a table", "of course", "play me a song" and "that would work" use a term's word as something else."""
+def _is_other(message: str, found: Found) -> bool:
+    """Whether a term's word is used as something else: "book a table", "of course", "play me a song", "that would work", "a long weekend", "a light
+    comedy" and 经济型酒店 (an economy hotel)."""
     before, after = message[: found.start].lower(), message[found.end :].lower()
+    if found.term == "economics":
+        return bool(re.match(r"型|舱|实惠|适用|快捷|连锁", after))
+    if found.term == "long":
+        return bool(re.match(r"\s+(?:week-?ends?|days?|weeks?|months?|years?|nights?|time|while|ago)\b", after))
+    if found.term == "healthy" and message[found.start : found.end].lower() == "light":
+        return not _FOOD.search(message)
     if found.term == "course":
         return before.endswith("of ")
     if found.term == "book":

@@ -12,15 +12,18 @@ import importlib.util
 import json
 import os
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from genrec.engines import stop_telemetry
 from genrec.errors import AssetError, EngineError, SettingsError, StoreError
 from genrec.settings import ASSETS, HUB_MODEL, Settings
 
 HUB_TIMEOUT_S = 3.0
+BUNDLED = "bundled writer"  # its name on the screen
 
 
 def load_assistant(settings: Settings, *, assets: Path = ASSETS, on_step: Callable[[str], None] = lambda step: None):
@@ -34,10 +37,8 @@ def load_assistant(settings: Settings, *, assets: Path = ASSETS, on_step: Callab
     """
     from genrec.assistant import Assistant
     from genrec.catalogue import parse_columns, read_catalogue
-    from genrec.engines import stop_telemetry
     from genrec.vocabulary import Vocabulary
 
-    stop_telemetry()
     notices: list[str] = []
     on_step("catalogue")
     vocabulary = Vocabulary.load(assets / "catalogue" / "vocabulary.json")
@@ -50,14 +51,19 @@ def load_assistant(settings: Settings, *, assets: Path = ASSETS, on_step: Callab
             )
     else:
         catalogue = read_catalogue(assets / "catalogue")
-    set_threads(settings.threads)
     on_step("filter")
     toxicity = load_toxicity(settings, assets, notices)
     on_step("encoder")
     retriever = _load_retriever(settings, assets, catalogue, vocabulary, notices)
     on_step("model")
     engine = _load_engine(settings, assets, notices)
+    set_threads(settings.threads)
     store = _open_store(settings, notices)
+    if settings.mode not in ("catalogue", "open"):
+        raise SettingsError(f"GENREC_MODE must be catalogue or open, but is {settings.mode!r}.")
+    is_open = settings.mode == "open" and engine.describe().model != BUNDLED
+    if settings.mode == "open" and not is_open:
+        notices.append("The bundled writer knows only the catalogue, so open mode is off; it needs a larger model.")
     return Assistant(
         engine=engine,
         catalogue=catalogue,
@@ -66,6 +72,7 @@ def load_assistant(settings: Settings, *, assets: Path = ASSETS, on_step: Callab
         toxicity=toxicity,
         store=store,
         notice=" ".join(notices),
+        is_open=is_open,
     )
 
 
@@ -99,11 +106,17 @@ def check_asset(folder: Path) -> None:
 
 
 def set_threads(wanted: int) -> None:
-    """How many processor threads the models use; 0 leaves one core to the web server where there are more than two."""
-    import torch
+    """How many processor threads the models use; 0 leaves one core to the web server and the checks of what is written.
+
+    A product waits for its slowest thread: when another process took one of two cores, two threads fell to a seventh of their speed, one lost little.
+    """
+    from threadpoolctl import threadpool_limits
 
     num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(wanted or (num_cores if num_cores <= 2 else min(8, num_cores - 1)))
+    num_threads = wanted or max(1, min(8, num_cores - 1))
+    threadpool_limits(num_threads, user_api="blas")
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(num_threads)
 
 
 def load_toxicity(settings: Settings, assets: Path, notices: list[str]):
@@ -120,11 +133,13 @@ def load_toxicity(settings: Settings, assets: Path, notices: list[str]):
         notices.append(f"The toxicity model {name!r} cannot be fetched here; the bundled one serves.")
         check_asset(assets / "models" / "toxicity")
         return ToxicityScorer.load(assets / "models" / "toxicity")
+    stop_telemetry()
     return ToxicityScorer.published(name)  # type: ignore[arg-type]
 
 
 def _load_retriever(settings: Settings, assets: Path, catalogue, vocabulary, notices: list[str]):
     from genrec.retrieval import Retriever, SentenceEncoder, read_weights
+    from genrec.static_encoder import StaticEncoder
     from genrec.vectors import MAX_EXACT, CachedEncoder, VectorIndex
 
     if len(catalogue.items) > MAX_EXACT and importlib.util.find_spec("faiss") is None:
@@ -142,6 +157,7 @@ def _load_retriever(settings: Settings, assets: Path, catalogue, vocabulary, not
     if name != "bundled":
         is_folder = Path(name).is_dir()
         is_reachable = not is_folder and is_hub_reachable()
+        stop_telemetry()
         try:
             return retriever(SentenceEncoder.load(name, is_local_only=not is_reachable), name)
         except AssetError:
@@ -152,7 +168,8 @@ def _load_retriever(settings: Settings, assets: Path, catalogue, vocabulary, not
         )
     folder = assets / "models" / "encoder"
     check_asset(folder)
-    return retriever(SentenceEncoder.load(folder), hashlib.sha256((folder / "card.json").read_bytes()).hexdigest())
+    digest = hashlib.sha256((folder / "card.json").read_bytes()).hexdigest()
+    return retriever(StaticEncoder.load(folder), f"{digest}, known words")  # older caches hold vectors of unknown ones
 
 
 def _cache_folder(settings: Settings) -> Path | None:
@@ -172,16 +189,15 @@ def _load_engine(settings: Settings, assets: Path, notices: list[str]):
     from genrec.engines.local import LocalEngine
 
     if settings.engine_url:
-        from genrec.engines.remote import RemoteEngine, first_model
+        from genrec.engines.remote import RemoteEngine
 
         is_named = settings.model not in ("auto", "bundled")
-        model = settings.model if is_named else first_model(settings.engine_url, settings.engine_key)
-        return RemoteEngine(settings.engine_url, model=model, key=settings.engine_key)
+        return RemoteEngine.connect(
+            settings.engine_url, model=settings.model if is_named else "", key=settings.engine_key
+        )
     name = settings.model
     if name == "auto":
-        import torch
-
-        name = HUB_MODEL if torch.cuda.is_available() else "bundled"
+        name = HUB_MODEL if has_cuda() else "bundled"
         if name != "bundled":
             try:
                 return _load_hub(name)
@@ -190,7 +206,7 @@ def _load_engine(settings: Settings, assets: Path, notices: list[str]):
                 name = "bundled"
     if name == "bundled":
         check_asset(assets / "models" / "writer")
-        return LocalEngine.load(str(assets / "models" / "writer"), name="bundled writer")
+        return LocalEngine.load_plain(assets / "models" / "writer", name=BUNDLED)
     if Path(name).is_dir():
         return LocalEngine.load(name)
     if name.startswith((".", "/", "~")) or "/" not in name:
@@ -202,7 +218,17 @@ def _load_engine(settings: Settings, assets: Path, notices: list[str]):
     except EngineError as error:
         notices.append(f"{error} The bundled writer serves.")
         check_asset(assets / "models" / "writer")
-        return LocalEngine.load(str(assets / "models" / "writer"), name="bundled writer")
+        return LocalEngine.load_plain(assets / "models" / "writer", name=BUNDLED)
+
+
+def has_cuda() -> bool:
+    """Whether torch finds a GPU. Importing torch takes longer than all else that a first answer needs, so it is not asked on a Linux machine that has no GPU's device file."""
+    files = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/nvmap", "/dev/kfd", "/dev/dxg")  # NVIDIA, its Jetson; AMD; WSL
+    if sys.platform == "linux" and "torch" not in sys.modules and not any(map(os.path.exists, files)):
+        return False  # torch that is imported already may be one whose GPU is lent by `spaces`
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def _load_hub(name: str):

@@ -15,19 +15,23 @@ import math
 import re
 import threading
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
-from genrec.constraints import nearest
+from genrec.constraints import LESSER_KNOWN, nearest
 from genrec.errors import AssetError
-from genrec.schema import Candidate, Interest, Item, Language, Profile
+from genrec.schema import WORKS, Candidate, Interest, Item, Language, Profile
+from genrec.text import normalise
+from genrec.tfidf import STOP_WORDS, Tfidf
 from genrec.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -38,6 +42,7 @@ FEATURES = (
     "meaning", "tags", "words", "named",  # of the wishes
     "like_meaning", "like_tags", "like_people", "like_title", "like_years", "like_kind",  # to the items he likes
     "popularity",
+    "together",  # liked by those who like what he likes
 )  # fmt: skip
 _MAX_DEVIATIONS = 6.0  # a name that one item in 100,000 has would else outweigh everything
 _ORDINARY = 0.5  # deviations of popularity up to which an item is as well known as others
@@ -49,15 +54,25 @@ _DISLIKE = 10.0  # taken off for each disliked tag, where only items with one ar
 _MISSED = 25.0  # taken off for each whole that a dropped constraint is missed by: the nearest come first
 _REPEAT = 0.35  # weight of likeness to what is already chosen (maximal marginal relevance), at the middle of "surprise"
 _UNANSWERED = 1.5  # premium for the first item that answers a wish
+_SAME_KIND = 1.0  # taken off for each item of its kind already chosen, where the visitor has said nothing yet
 _MAX_NAME = 8  # words, or Chinese characters, of a name
 _SPELT_ALIKE = 0.8  # share of letters at which an unknown word is taken for a known one: one error in five letters
+_ASIDE = {
+    "dish": "drinks"
+}  # tag of what a kind has, too, but is not meant by it: who asks for a vegetarian dish wants no coffee
+_ASIDE_SHARE = (
+    0.28  # of a tag's items in the kind, from which on who names the tag means such ("coffee" .29, "quick" .27)
+)
+_ASKED_FOR = 3.0  # premium for an item that a wish names by its title
+_LESSER_KNOWN = 1.0  # taken off for each standard deviation of popularity where what few know is wanted
+_LITTLE_KNOWN = 2.0  # popularity, of 1 to 5, up to which few know it
 _FITS_MEANING = 0.45  # cosine at which a wish without known tags counts as answered
 _TOKEN = re.compile(r"[a-z0-9]+(?:['’][a-z]+)?|[\u3400-\u9fff]+")
 
 
 class Encoder(Protocol):
     def encode(self, texts: list[str]) -> np.ndarray:
-        """Unit vectors, float32 (num_texts, dim)."""
+        """Unit vectors, float32 (num_texts, dim); zeros for a text of which no word is known."""
         ...
 
 
@@ -153,6 +168,11 @@ class Retriever:
         self._years = np.array([math.nan if item.year is None else item.year for item in self._items], np.float32)
         self._popularity = np.array([item.popularity for item in self._items], np.float32)
 
+    def for_catalogue(self, catalogue: Catalogue, vocabulary: Vocabulary) -> Retriever:
+        """The same encoder and weights over another catalogue, of which nothing is kept on disk."""
+        encoder = getattr(self._encoder, "uncached", self._encoder)
+        return Retriever(catalogue, encoder, vocabulary, self._weights)
+
     def rank(
         self,
         profile: Profile,
@@ -162,23 +182,33 @@ class Retriever:
         previous: str = "",
         count: int = NUM_RANKED,
         surprise: float = 0.5,
+        together: Mapping[str, float] | None = None,
     ) -> Ranking:
         """The best `count` items for a profile and the message it was last changed by.
 
-        `previous` is what was said to the visitor before his message: where he only agrees, it says to what. `surprise` in [0, 1] goes from the
+        Of a visitor who has said nothing yet (an empty profile, and a `message` that is "" as it says nothing either) they are the well known of every
+        kind. `previous` is what was said to the visitor before his message: where he only agrees, it says to what. `surprise` in [0, 1] goes from the
         familiar to the surprising: at 0 the well known counts double and likeness among the items is free, at 1 popularity
-        does not count at all and likeness costs double.
+        does not count at all and likeness costs double. `together` says of items, by id, how often they are liked together with what he likes (in
+        [0, 1]), where others' ratings tell it.
         """
         allowed, missed, relaxed = self.allowed(profile)
-        parts = self.features(profile, message, turn=turn, previous=previous)
+        parts = self.features(profile, message, turn=turn, previous=previous, together=together or {})
         score = self.score(parts, allowed, surprise=surprise) - _DISLIKE * self._terms.count(_unwanted(profile))
+        if is_lesser := wants_lesser_known(profile):
+            score -= self._fame(allowed, surprise) + _LESSER_KNOWN * standardised(self._popularity, allowed)
         score = score - _MISSED * missed
         wishes = sorted(profile.likes, key=lambda interest: interest.turn != turn)  # those of this turn first
+        score[[row for wish in wishes for row in self._titled(wish)]] += _ASKED_FOR
         num_new = sum(wish.turn == turn for wish in wishes)
         answered = self._answered(wishes)  # (num_wishes, num_items)
         candidates = []
         repeat = 2 * surprise * _REPEAT
-        for row in self._diverse(np.where(allowed, score, -np.inf), answered[:num_new], count, repeat):
+        is_unknown = not (message or profile.interests or profile.kinds or profile.liked or profile.constraints)
+        offered = np.where(allowed, score, -np.inf)
+        fame = np.zeros_like(score) if is_unknown or is_lesser else self._fame(allowed, surprise)
+        same_kind = _SAME_KIND if is_unknown else 0.0
+        for row in self._diverse(offered, answered[:num_new], count, repeat, same_kind, fame=fame, fading=2 * surprise):
             shown = {name: round(float(values[row]), 4) for name, values in parts.items()}
             fits = _fits(wishes, answered[:, row])
             candidates.append(Candidate(self._items[row], round(float(score[row]), 4), shown, fits))
@@ -192,16 +222,24 @@ class Retriever:
         answered = self._answered(wishes)
         return tuple(replace(one, fits=_fits(wishes, answered[:, self._row[one.item.id]])) for one in candidates)
 
-    def features(self, profile: Profile, message: str, *, turn: int = 0, previous: str = "") -> dict[str, np.ndarray]:
+    def features(
+        self,
+        profile: Profile,
+        message: str,
+        *,
+        turn: int = 0,
+        previous: str = "",
+        together: Mapping[str, float] = MappingProxyType({}),
+    ) -> dict[str, np.ndarray]:
         """What the score is made of, each float32 (num_items,) and higher is better; a feature of which nothing is known is 0."""
         zeros = np.zeros(len(self._items), np.float32)
         wishes = [
             (text, _DECAY ** max(0, turn - interest.turn))
             for interest in profile.likes
-            if _tokens(text := self._without_kinds(interest.text))
+            if _tokens(text := self._without_kinds(LESSER_KNOWN.sub(" ", interest.text)))
         ]
         is_silent = all(interest.turn != turn for interest in profile.likes)  # "Yes, more please" holds no wish
-        seeds = self._rows(profile.liked)
+        seeds = self.rows(profile.liked)
         if not wishes and not seeds:
             text = self._without_kinds(message)[:500]
             wishes = [(text, 1.0)] if _tokens(text) else []
@@ -229,7 +267,11 @@ class Retriever:
             "like_years": zeros,
             "like_kind": zeros,
             "popularity": self._popularity,
+            "together": zeros.copy(),
         }
+        for id, share in together.items():
+            if id in self._row:
+                parts["together"][self._row[id]] = share
         for row, weight in zip(seeds, seed_weights, strict=True):
             years = np.abs(self._years - self._years[row])
             parts["like_years"] = parts["like_years"] + weight * np.exp(-np.nan_to_num(years, nan=_YEARS) / _YEARS)
@@ -238,27 +280,46 @@ class Retriever:
 
     def score(self, parts: Mapping[str, np.ndarray], allowed: np.ndarray, *, surprise: float = 0.5) -> np.ndarray:
         """The weighted sum of standardised features (num_items,): differences are log-odds of being what is wanted."""
-        total = np.zeros(len(self._items), np.float32)
+        total = self._fame(allowed, surprise)
         for name, weight in self._weights.items():
-            if name == "popularity":
-                weight *= 2 * (1 - surprise)
-            total += weight * scaled(name, parts[name], allowed)
+            if name != "popularity":
+                total += weight * scaled(name, parts[name], allowed)
         return total
+
+    def _fame(self, allowed: np.ndarray, surprise: float) -> np.ndarray:
+        """What being well known adds to the score (num_items,)."""
+        weight = 2 * (1 - surprise) * self._weights.get("popularity", 0.0)
+        return weight * scaled("popularity", self._popularity, allowed)
 
     def allowed(self, profile: Profile) -> tuple[np.ndarray, np.ndarray, str]:
         """Which items may come at all (num_items,), how far each misses what was dropped to leave any, and the words of that."""
         allowed = np.ones(len(self._items), bool)
-        allowed[self._rows((*profile.shown, *profile.seen, *profile.disliked, *profile.liked))] = False
+        allowed[self.rows((*profile.shown, *profile.seen, *profile.disliked, *profile.liked))] = False
+        allowed[self._namesakes((*profile.seen, *profile.disliked, *profile.liked))] = False
         if not allowed.any():  # a small catalogue was shown to its end: begin again with what he has not turned down
             allowed[:] = True
-            allowed[self._rows((*profile.seen, *profile.disliked))] = False
+            allowed[self.rows((*profile.seen, *profile.disliked))] = False
         if profile.kinds:
             of_kind = allowed & np.isin(self._kinds, profile.kinds)
             allowed = of_kind if of_kind.any() else allowed
+        meant = allowed & ~self._aside(profile)
+        allowed = meant if meant.any() else allowed
         without = allowed & (self._terms.count(_unwanted(profile)) == 0)
         allowed = without if without.any() else allowed
         offered, missed, dropped = nearest(self._items, allowed, profile.constraints)
         return offered, missed, "; ".join(dropped)
+
+    def _aside(self, profile: Profile) -> np.ndarray:
+        """Which items a kind that he asks for has, but does not mean, unless a wish is for just such ("a coffee recipe")."""
+        is_aside = self._terms.count({_ASIDE[kind] for kind in profile.kinds if kind in _ASIDE}) > 0
+        if not is_aside.any():
+            return is_aside
+        of_kind = np.isin(self._kinds, profile.kinds)
+        for wished in {tag for interest in profile.likes for tag in interest.tags} - self._moods:
+            is_wished = of_kind & (self._terms.count({wished}) > 0)
+            if is_wished.any() and is_aside[is_wished].mean() > _ASIDE_SHARE:
+                return np.zeros_like(is_aside)
+        return is_aside
 
     def _tagged(self, tags: Mapping[str, float], vectors: np.ndarray) -> np.ndarray:
         """How well an item's terms answer the wished tags, as a weighted mean in [0, 1] (num_items,): 1 for a tag it has, less for one that means
@@ -279,7 +340,7 @@ class Retriever:
         while position < len(pieces):
             for end in range(min(len(pieces), position + _MAX_NAME), position, -1):
                 name = self._names.get(" ".join(pieces[position:end]))
-                if name and (end - position > 1 or len(pieces[position]) > 3 and pieces[position] not in _stop_words()):
+                if name and (end - position > 1 or len(pieces[position]) > 3 and pieces[position] not in STOP_WORDS):
                     found[name] = 1.0
                     position = end - 1
                     break
@@ -297,36 +358,96 @@ class Retriever:
                 text = f"{text[: found.start]} {text[found.end :]}"
         return text
 
-    def _rows(self, ids: Iterable[str]) -> list[int]:
+    def _namesakes(self, ids: Iterable[str]) -> list[int]:
+        """The places of items of another kind with the title of one of these: who knows the film is not told of it as a book."""
+        found = []
+        for row in self.rows(ids):
+            item = self._items[row]
+            for title in {normalise(item.title), normalise(item.title_zh)} - {""}:
+                found += [other for other in self._by_title.get(title, ()) if self._kinds[other] != item.kind]
+        return found
+
+    def _titled(self, wish: Interest) -> list[int]:
+        """The places of the items that a wish names by their title ("solution climbing shoes"); a term of many items is no title, and who names a work
+        wants others like it."""
+        if wish.text.lower() in self._terms.column:
+            return []
+        rows = self._by_title.get(normalise(wish.text), [])
+        return [row for row in rows if self._items[row].kind not in WORKS]
+
+    @cached_property
+    def _by_title(self) -> dict[str, list[int]]:
+        by_title: dict[str, list[int]] = {}
+        for row, item in enumerate(self._items):
+            for title in {normalise(item.title), normalise(item.title_zh)} - {""}:
+                by_title.setdefault(title, []).append(row)
+        return by_title
+
+    def rows(self, ids: Iterable[str]) -> list[int]:
+        """The places of items in the catalogue, those that it does not have left out."""
         return [self._row[id] for id in ids if id in self._row]
 
-    def _diverse(self, score: np.ndarray, answered: np.ndarray, count: int, repeat: float) -> list[int]:
+    def _diverse(
+        self,
+        score: np.ndarray,
+        answered: np.ndarray,
+        count: int,
+        repeat: float,
+        same_kind: float = 0.0,
+        *,
+        fame: np.ndarray,
+        fading: float,
+    ) -> list[int]:
         """Rows in order: each next one by score less its likeness to those before (Carbonell & Goldstein 1998), with a
-        premium for a wish that nothing chosen answers yet. `answered` is bool (num_wishes, num_items)."""
+        premium for a wish that nothing chosen answers yet, less `same_kind` for each one before of its kind. Of `fame`, which is in the score,
+        1 / (1 + `fading` n) counts after n well-known ones: it vouches for the first, and what fits as well but is less known comes beside it (the aim of
+        Abdollahpouri et al. 2019). `answered` is bool (num_wishes, num_items)."""
         size = min(5 * count, len(score))
-        nearest = np.argpartition(-score, size - 1)[:size]
-        pool = [int(row) for row in nearest[np.lexsort((nearest, -score[nearest]))] if np.isfinite(score[row])]
+        nearest = np.union1d(*(np.argpartition(-each, size - 1)[:size] for each in (score, score - fame)))
+        if same_kind:  # the best of each kind, which the best of all may leave out
+            firsts = [np.flatnonzero(self._kinds == kind) for kind in np.unique(self._kinds)]
+            nearest = np.concatenate([rows[np.argsort(-score[rows], kind="stable")[:count]] for rows in firsts])
+        num_chosen: Counter[str] = Counter()
+        nearest = nearest[np.lexsort((nearest, -score[nearest]))]
+        pool = nearest[np.isfinite(score[nearest])]
         is_open = np.full(len(answered), len(answered) > 1)  # the score already favours what answers an only wish
         chosen: list[int] = []
-        while pool and len(chosen) < count:
-            likeness = self._vectors[pool] @ self._vectors[chosen[:6]].T if chosen else np.zeros((len(pool), 1))
-            value = score[pool] - repeat * likeness.max(1) + _UNANSWERED * answered[is_open][:, pool].any(0)
-            best = pool.pop(int(np.argmax(value)))
+        # of each in the pool: its own, and the most that it is like one of the first six chosen
+        own, known, vectors, answers = score[pool], fame[pool], self._vectors[pool], answered[:, pool]
+        likeness = np.full(len(pool), -np.inf)
+        while len(chosen) < min(count, len(pool)):
+            value = own + _UNANSWERED * answers[is_open].any(0)
+            if chosen:
+                value -= repeat * likeness
+            value -= (1 - 1 / (1 + fading * np.count_nonzero(fame[chosen] > 0))) * known
+            if same_kind:
+                value -= same_kind * np.array([num_chosen[kind] for kind in self._kinds[pool]])
+            place = int(np.argmax(value))
+            best = int(pool[place])
+            own[place] = -np.inf  # chosen once
+            if len(chosen) < 6:
+                likeness = np.maximum(likeness, vectors @ self._vectors[best])
             chosen.append(best)
+            num_chosen[self._kinds[best]] += 1
             is_open &= ~answered[:, best]
         return chosen
 
     def _answered(self, wishes: Sequence[Interest]) -> np.ndarray:
-        """Which items answer which wishes, bool (num_wishes, num_items): by its topics, two of three of them at least; a mood
+        """Which items answer which wishes, bool (num_wishes, num_items): where it is a title the item of that; by its topics, two of three of them at least; a mood
         alone decides only where no topic is named; a wish without known words by its meaning."""
-        vectors = self._encoder.encode([wish.text for wish in wishes]) if wishes else np.zeros((0, 1), np.float32)
         rows = []
-        for wish, vector in zip(wishes, vectors, strict=True):
+        for wish in wishes:
+            if titled := self._titled(wish):
+                rows.append(np.isin(np.arange(len(self._items)), titled))
+                continue
             wanted = set(wish.tags) - self._moods or set(wish.tags)
             if wanted:
                 need = len(wanted) * 2 / 3 if set(wish.tags) - self._moods else 1
                 rows.append(self._terms.count(wanted) >= need)
+            elif LESSER_KNOWN.fullmatch(wish.text):
+                rows.append(self._popularity <= _LITTLE_KNOWN)
             else:
+                (vector,) = self._encoder.encode([wish.text])
                 rows.append(self._vectors @ vector >= _FITS_MEANING)
         return np.array(rows, bool).reshape(len(wishes), len(self._items))
 
@@ -345,6 +466,8 @@ def scaled(name: str, values: np.ndarray, allowed: np.ndarray) -> np.ndarray:
 
 def standardised(values: np.ndarray, allowed: np.ndarray) -> np.ndarray:
     """Values in standard deviations from their mean over the allowed items, clipped; zeros where those are all alike. Same shape."""
+    if not values.any():
+        return np.zeros_like(values)
     inside = values[allowed]
     spread = float(inside.std()) if len(inside) else 0.0
     if spread < 1e-6:
@@ -363,6 +486,11 @@ def item_text(item: Item, vocabulary: Vocabulary, *, languages: Sequence[Languag
         tags = ", ".join(vocabulary.translate(tag, "zh") for tag in item.tags)
         parts.append(f"{item.title_zh}. {tags}. {item.pitch_zh}")
     return " ".join(parts)
+
+
+def wants_lesser_known(profile: Profile) -> bool:
+    """Whether one of his wishes is for what few know."""
+    return any(LESSER_KNOWN.search(interest.text) for interest in profile.likes)
 
 
 def _unwanted(profile: Profile) -> set[str]:
@@ -458,13 +586,6 @@ def _stem(token: str) -> str:
     return token.rstrip("s") if len(token) > 3 else token
 
 
-@lru_cache(maxsize=1)
-def _stop_words() -> frozenset[str]:
-    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
-
-    return ENGLISH_STOP_WORDS
-
-
 class _Marks:
     """Which item has which of a set of marks (tags, people), as a sparse matrix: likeness over all items in one product."""
 
@@ -522,16 +643,14 @@ class _Words:
     """TF-IDF over texts (sublinear counts, unit rows)."""
 
     def __init__(self, texts: Sequence[str], *, stop_words: Collection[str] | None = None):
-        from sklearn.feature_extraction.text import TfidfVectorizer
-
-        left_out = _stop_words() if stop_words is None else stop_words
-        self._tfidf = TfidfVectorizer(analyzer=lambda text: _stems(text, left_out), sublinear_tf=True, dtype=np.float32)
-        self._matrix = self._tfidf.fit_transform([*texts, "a text that is never empty"])[:-1]
+        left_out = STOP_WORDS if stop_words is None else stop_words
+        self._tfidf = Tfidf([*texts, "a text that is never empty"], lambda text: _stems(text, left_out))
+        self._matrix = self._tfidf.matrix[:-1]
         self._by_word = self._matrix.T.tocsr()  # (num_words, num_texts)
 
     def likeness(self, text: str) -> np.ndarray:
         """The cosine of each text with this one (num_texts,), typing errors aside."""
-        return self._product(self._tfidf.transform([" ".join(self.spelt(_tokens(text)))]))
+        return self._product(self._tfidf.rows([" ".join(self.spelt(_tokens(text)))]))
 
     def likeness_to(self, rows: Sequence[int], weights: np.ndarray) -> np.ndarray:
         """The weighted mean of the cosines of each text with those of some rows (num_texts,)."""
@@ -543,11 +662,11 @@ class _Words:
 
     def spelt(self, tokens: Sequence[str]) -> list[str]:
         """The tokens, a long one that no text has replaced by the nearest that begins like it, if that is near."""
-        vocabulary = self._tfidf.vocabulary_
+        vocabulary = self._tfidf.vocabulary
         spelt = []
         for token in tokens:
             stem = _stem(token)
-            if len(stem) >= 4 and token not in _stop_words() and stem not in vocabulary:
+            if len(stem) >= 4 and token not in STOP_WORDS and stem not in vocabulary:
                 near = self._spellings.get(stem[0], ())
                 found = process.extractOne(stem, near, scorer=OSA.normalized_similarity, score_cutoff=_SPELT_ALIKE)
                 token = found[0] if found else token
@@ -558,10 +677,15 @@ class _Words:
     def _spellings(self) -> dict[str, list[str]]:
         """The longer words by first letter."""
         by_letter: dict[str, list[str]] = {}
-        for word in sorted(self._tfidf.vocabulary_):
+        for word in sorted(self._tfidf.vocabulary):
             if len(word) >= 4 and word[0] < "\u3400":
                 by_letter.setdefault(word[0], []).append(word)
         return by_letter
 
     def _product(self, query: Any) -> np.ndarray:
-        return np.asarray((query @ self._by_word).todense(), np.float32).ravel()
+        total = np.zeros(self._matrix.shape[0], np.float32)
+        starts, texts, values = self._by_word.indptr, self._by_word.indices, self._by_word.data
+        for word, weight in zip(query.indices, query.data, strict=True):
+            own = slice(starts[word], starts[word + 1])
+            total[texts[own]] += weight * values[own]
+        return total

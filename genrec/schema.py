@@ -10,6 +10,7 @@ Language = Literal["en", "zh"]
 Role = Literal["system", "user", "assistant"]
 Attribute = str | int | float | bool | tuple  # a tuple holds several values of one of the others
 KINDS = ("film", "series", "book", "album", "game", "place", "dish", "course", "activity", "product")
+WORKS = ("film", "series", "book", "album", "game")  # who names one of these wants such as this one, not this one
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the next token is drawn. `seed=None` draws a fresh one; a given seed reproduces the reply."""
+    """How a reply is drawn: its tokens, and what it may name. `seed=None` draws a fresh one; a given seed reproduces the reply."""
 
     temperature: float = 0.7
     top_p: float = 0.9
@@ -134,6 +135,7 @@ class Sampling:
     max_new_tokens: int = 220
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    surprise: float = 0.5  # in [0, 1]: 0 ranks what many know first, 1 what few would guess
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,7 @@ class Reply:
     mentions: tuple[Mention, ...] = ()
     candidates: tuple[Candidate, ...] = ()
     withheld: tuple[Withheld, ...] = ()
+    message_toxicity: float = 0.0  # probability in [0, 1] that the visitor's message is hurtful
     notice: str = ""  # a line for the visitor about the reply, not part of the model's prose
     status: Literal["writing", "done", "stopped", "refused", "lost"] = "writing"
     conversation: Conversation = Conversation()  # the conversation with this exchange in it
@@ -251,9 +254,10 @@ class Citation:
 @dataclass(frozen=True, slots=True)
 class Attribution:
     """Word scores for each sentence of a reply and for the whole. `message` is what the visitor said, turn by turn as far as the model
-    still reads it, one to a line.
+    still reads it, one to a line. `scorer` says what the scores are of: the reply's log-probability, in nats, or its likeness to what the model
+    writes without the words, in points of 100, where the model gives no probabilities.
 
-    `fit` is the cross-validated share of the variance in log-probability that the scores explain (1 is perfect, 0 or
+    `fit` is the cross-validated share of the variance in what is scored that the scores explain (1 is perfect, 0 or
     less is no better than the mean); one for each sentence. `by_sentence[i]` is empty for a sentence that does not depend
     on the words.
     """
@@ -269,3 +273,17 @@ class Attribution:
     pairs: tuple[WordPair, ...] = ()  # of the whole reply, the strongest first
     checks: tuple[Check, ...] = ()
     citations: tuple[tuple[Citation, ...], ...] = ()  # by sentence, the strongest first
+    scorer: Literal["log-probability", "similarity"] = "log-probability"
+    num_scored: int = 0  # of the rows; what the others would score is guessed
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """What the model writes when some words are left out, beside what it writes from the whole message again: with the same seed, which should
+    change nothing, and with another, which shows what sampling alone changes."""
+
+    without: tuple[Word, ...]
+    original: Reply
+    shortened: Reply
+    same_seed: Reply
+    other_seed: Reply

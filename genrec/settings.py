@@ -18,10 +18,13 @@ class Settings:
     """Every field can be set by an environment variable GENREC_<FIELD>, for example GENREC_MODEL=bundled."""
 
     model: str = "auto"  # auto | bundled | hub id | folder
-    engine_url: str = ""  # an OpenAI-compatible server; replaces the local model
+    engine_url: str = (
+        ""  # an OpenAI-compatible server, or several with the same model by commas; replaces the local model
+    )
     engine_key: str = ""
     encoder: str = "bundled"  # bundled | hub id | folder
     toxicity: str = "bundled"  # bundled | original | unbiased | multilingual
+    mode: str = "catalogue"  # catalogue | open: a chat model may also name what the catalogue does not have, marked as unverified
     catalogue: str = ""  # a .jsonl, .csv or .parquet file; empty: the bundled one
     columns: str = ""  # corrections of what its columns are taken for: "title=name,year=released"
     cache: str = ""  # the folder where vectors of catalogues are kept; empty: ~/.cache/genrec, "off": none
@@ -31,6 +34,10 @@ class Settings:
     threads: int = 0  # 0: chosen by the machine
     queue_size: int = 64
     concurrency: int = 8
+    auth: str = ""  # who may come in: "user:password,user:password"; empty: everybody
+    rate_limit: int = 0  # messages and explanations a minute of one visitor; 0: no limit
+    proxies: int = 0  # trusted proxies in front, whose X-Forwarded-For tells who a visitor is
+    mcp: int = 0  # 1: agents may call the endpoints as MCP tools
 
     def with_options(self, **options: Any) -> Settings:
         """These settings with every option that is not None or empty put in its place."""
@@ -57,6 +64,9 @@ def from_env(environ: Mapping[str, str]) -> Settings:
             values[field.name] = text
     if environ.get("XDG_CACHE_HOME"):
         values.setdefault("cache", str(Path(environ["XDG_CACHE_HOME"]) / "genrec"))
-    if environ.get("SPACE_ID") and "host" not in values:  # a Hugging Face Space is reached from outside its container
-        values["host"] = "0.0.0.0"
+    if environ.get(
+        "SPACE_ID"
+    ):  # a Hugging Face Space is reached from outside its container, through one proxy, by anybody
+        for name, value in {"host": "0.0.0.0", "proxies": 1, "rate_limit": 20}.items():
+            values.setdefault(name, value)
     return Settings(**values)  # type: ignore[arg-type]

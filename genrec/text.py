@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from genrec.schema import Word
 
@@ -33,9 +33,12 @@ _STARTERS = frozenset(
     "and but or so for in on at as with from after before once still then also not no yes both each every some many most one two three try watch read "
     "see take give start expect think imagine perhaps maybe a an".split()
 )
-_WORD_RE = re.compile(rf"[{_CJK}]+|\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’\-][^\W\d_]+)*")
+_LETTER = rf"(?:(?![{_CJK}])[^\W\d_])"  # of a script with spaces: "PFU的" is two words
+_WORD_RE = re.compile(rf"[{_CJK}]+|\d+(?:[.,:]\d+)*|{_LETTER}+(?:['’\-]{_LETTER}+)*")
 _TITLE = re.compile(r"\*\*.+?\*\*")
-_LOOP = re.compile(r"(.{1,12}?)\1{4,}")
+_LOOP = re.compile(r"(.{1,12}?)\1{4,}|([^\W\d_].{5,40}?)\2")
+_DOUBLED = re.compile(r"\b(a|an|and|the|of|to|with|for) \1\b", re.IGNORECASE)
+_SAME_WORDS, _SAME_CHARACTERS = 7, 12  # of a phrase said twice in a reply
 _TITLE_MARK = "**"
 _MAX_TITLE = 120  # characters; a ** that is not closed by then opened no title, and must not hold the rest back
 
@@ -63,10 +66,11 @@ def _chinese_words(run: str, offset: int) -> Iterator[Word]:
         offset += len(piece)
 
 
-def sentences(chunks: Iterable[str]) -> Iterator[str]:
+def sentences(chunks: Iterable[str], *, is_ticking: bool = False) -> Iterator[str]:
     """The sentences of a stream, each as soon as it is certain to have ended. Joined they give the stream back.
 
-    Where a sentence ends depends on the characters alone, never on how they were cut into chunks.
+    Where a sentence ends depends on the characters alone, never on how they were cut into chunks. With `is_ticking` an empty string follows every
+    chunk, so that who reads on is not held up until a sentence ends.
     """
     buffer = ""
     for chunk in chunks:
@@ -74,6 +78,8 @@ def sentences(chunks: Iterable[str]) -> Iterator[str]:
         while end := _first_end(buffer, is_final=False):
             yield buffer[:end]
             buffer = buffer[end:]
+        if is_ticking:
+            yield ""
     while buffer:
         end = _first_end(buffer, is_final=True) or len(buffer)
         yield buffer[:end]
@@ -81,15 +87,58 @@ def sentences(chunks: Iterable[str]) -> Iterator[str]:
 
 
 def stutters(text: str) -> bool:
-    """Whether a sentence loops, as small models do: one or two words three times in a row, three or four words twice, or a few characters
-    five times."""
+    """Whether a sentence loops, as small models do: one or two words three times in a row, three or four words twice, a few characters five
+    times, a longer run of them twice, or an article or preposition twice."""
     tokens = [word.text.lower() for word in words(_TITLE.sub("·", text))]  # a title may repeat what it likes
     for size, times in ((1, 3), (2, 3), (3, 2), (4, 2)):
         for start in range(len(tokens) - size * times + 1):
             runs = {tuple(tokens[start + size * turn : start + size * (turn + 1)]) for turn in range(times)}
             if len(runs) == 1:
                 return True
-    return bool(_LOOP.search(_TITLE.sub("·", text)))
+    untitled = _TITLE.sub("·", text)
+    return bool(_LOOP.search(untitled) or _DOUBLED.search(untitled))
+
+
+def names_twice(text: str, labels: Collection[str]) -> bool:
+    """Whether a sentence names one of the labels as two: "thriller and thriller", "科幻和科幻"."""
+    found = re.findall(r"([\w'’-]+(?: [\w'’-]+){0,2}?)(?:,| and| plus) (?=(\1))", text.lower())
+    found += re.findall(r"([\u3400-\u9fff]{2,6}?)[和加与跟、](?=(\1))", text)
+    return any(label in labels for label, _ in found)
+
+
+def units(text: str) -> set[str]:
+    """The words of a text in lower case, a Chinese one as its characters; what a writer's lexicon lists. Letters with a digit after them ("s4")
+    are a word of their own."""
+    found = {glued.lower() for glued in re.findall(r"(?<![A-Za-z])[A-Za-z]+\d+", text)}
+    for match in _WORD_RE.finditer(text):
+        if has_cjk(match.group()):
+            found.update(match.group())
+        elif not match.group()[0].isdigit():
+            found.update(re.split(r"['’\-]", match.group().lower()))
+    return found
+
+
+def ends_whole(text: str) -> bool:
+    """Whether a sentence ends with a mark that ends one, closing quotes and brackets aside."""
+    return bool(re.search(r"[.!?…。！？:：;；][\s\"'”’）)\]】》」*]*$", text))
+
+
+def repeats(text: str, before: str, quotable: Iterable[str] = ()) -> bool:
+    """Whether a sentence says a phrase again that stands in the text before it: seven words, or twelve Chinese characters. Titles and what is
+    `quotable` (the visitor's wishes) may come again."""
+
+    def phrases(said: str) -> set[str]:
+        for quote in quotable:
+            said = said.replace(quote, "·")
+        said = _TITLE.sub("·", said).lower()
+        if has_cjk(said):
+            size, parts = _SAME_CHARACTERS, list(said)
+            return {run for start in range(len(parts) - size + 1) if "·" not in (run := said[start : start + size])}
+        size, parts = _SAME_WORDS, re.findall(r"[\w'’]+|·", said)
+        runs = (parts[start : start + size] for start in range(len(parts) - size + 1))
+        return {" ".join(run) for run in runs if "·" not in run}
+
+    return not phrases(text).isdisjoint(phrases(before))
 
 
 def _first_end(text: str, *, is_final: bool) -> int:
@@ -205,6 +254,15 @@ _SECOND_PERSON = {
     "i": "you", "me": "you", "my": "your", "mine": "yours", "myself": "yourself", "i'm": "you're", "i've": "you've",
     "i'd": "you'd", "i'll": "you'll", "am": "are", "we": "you", "us": "you", "our": "your", "我": "你", "咱": "你",
 }  # fmt: skip
+
+
+# A word in small letters that is spoken with a vowel first: "an hour", but "a one-drop beat", "a unique place".
+VOWEL_SOUND = r"(?:(?!one\b|once\b|eu|ewe|ukulele|uni(?![nm])|us[aeiu]|ut[io]|ur[aiu])[aeiou]|hour|honest|honou?r|heir)"
+
+
+def with_article(words: str) -> str:
+    """English words with "a" or "an" before them."""
+    return f"{'an' if re.match(VOWEL_SOUND, words) else 'a'} {words}"
 
 
 def second_person(text: str) -> str:

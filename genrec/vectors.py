@@ -47,6 +47,11 @@ class CachedEncoder:
         self._folder = folder
         self._track = track
 
+    @property
+    def uncached(self) -> _Encoder:
+        """The encoder itself, which keeps nothing."""
+        return self._encoder
+
     def encode(self, texts: list[str]) -> np.ndarray:
         """Unit vectors, float32 (num_texts, dim)."""
         if len(texts) < MIN_TEXTS:

@@ -7,11 +7,11 @@ import re
 import numpy as np
 import pytest
 
-from genrec.assistant import MAX_REPAIRS
+from genrec.assistant import MAX_REPAIRS, Assistant
 from genrec.errors import InputError, StoreError
 from genrec.schema import Conversation, Sampling, Turn
-from genrec.store import Store
-from genrec.text import plain
+from genrec.store import Feedback, Store
+from genrec.text import plain, units
 
 HURTFUL = "You are a disgusting stupid idiot and I hate you."
 
@@ -106,7 +106,7 @@ def test_what_was_shown_does_not_come_again_and_seen_it_is_understood(make_assis
 )
 def test_the_model_is_asked_for_as_many_picks_as_the_visitor_wants(make_assistant, scripted, message, tone, number):
     reply = last(make_assistant(scripted(["Fine."])), message, tone=tone)
-    assert f"{number}{'。' if number[0] == '荐' else '.'}\n" in reply.messages[0]["content"]
+    assert reply.messages[0]["content"].endswith(f"{number}{'。' if number[0] == '荐' else '.'}")
 
 
 def test_a_question_about_what_was_shown_asks_for_no_picks(make_assistant, scripted):
@@ -114,7 +114,7 @@ def test_a_question_about_what_was_shown_asks_for_no_picks(make_assistant, scrip
     first = last(assistant, "space horror films")
     reply = last(assistant, "tell me more about Alien", first.conversation)
     facts = reply.messages[0]["content"].split("\n\n", 1)[1]
-    assert "pick" not in facts.splitlines()[0]
+    assert "pick" not in facts.splitlines()[-1]
     assert "1. **Alien**" in facts and "2. **" not in facts
 
 
@@ -127,16 +127,18 @@ def test_a_sentence_that_names_one_thing_twice_is_written_again(make_assistant, 
 def test_another_seed_has_other_ideas_and_every_wish_stays_answered(make_assistant, scripted):
     engine = scripted(["Fine."])
     assistant = make_assistant(engine)
-    shelves = []
+    shelves, wants = [], []
     for seed, temperature in [*((seed, 0.7) for seed in range(8)), (0, 0.7), (1, 0.0), (2, 0.0)]:
         sampling = Sampling(seed=seed, temperature=temperature)
         list(assistant.reply(Conversation(), "slow-burn science fiction and moody jazz", sampling))
-        shelves.append(re.findall(r"^\d\. .*", engine.calls[-1][0][0]["content"], re.MULTILINE))
+        facts = engine.calls[-1][0][0]["content"]
+        shelves.append(re.findall(r"^\d\. .*", facts, re.MULTILINE))
+        wants.append(re.findall(r"^Wants: .*", facts, re.MULTILINE)[0])
     assert len({tuple(shelf) for shelf in shelves[:8]}) > 3
     assert shelves[0] == shelves[8]
     assert [line.split("|")[0] for line in shelves[9]] == [line.split("|")[0] for line in shelves[10]]  # pitches aside
-    for shelf in shelves:
-        assert any("fits slow-burn" in line for line in shelf) and any("jazz" in line for line in shelf)
+    for told in wants:
+        assert re.search(r"slow-burn science fiction \(\d", told) and re.search(r"moody jazz \(\d", told)
 
 
 def test_a_seed_tells_an_item_one_way_and_another_seed_may_tell_it_another(make_assistant, scripted):
@@ -194,9 +196,114 @@ def test_an_empty_message_is_named_as_such(make_assistant, scripted, message):
         next(make_assistant(scripted(["x"])).reply(Conversation(), message, Sampling()))
 
 
-def test_a_very_long_message_is_cut_with_a_notice(make_assistant, scripted):
-    reply = last(make_assistant(scripted(["Fine."])), "I love jazz. " * 10_000)
-    assert "2,000 characters" in reply.notice
+LIFE = [f"On day number {day} my neighbour's dog barked at the postman again." for day in range(90)]
+LIFE_ZH = [f"第{day}天，邻居家的狗又对着邮递员叫了半天。" for day in range(120)]
+
+
+@pytest.mark.parametrize(
+    ("sentences", "wish", "words"),
+    [
+        (LIFE, "I love slow-burn science fiction films, but no horror.", ("slow-burn", "long")),
+        (LIFE_ZH, "我喜欢慢热的科幻电影，不要恐怖片。", ("慢热", "很长")),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 45, -1])
+def test_a_long_message_is_read_to_its_end_and_goes_by_what_it_wants(
+    make_assistant, scripted, sentences, wish, words, place
+):
+    told = [*sentences]
+    told.insert(place % (len(told) + 1), wish)
+    reply = last(make_assistant(scripted(["Fine."])), ("" if "，" in wish else " ").join(told))
+    assert words[0] in reply.messages[-1]["content"] and words[1] in reply.notice
+    assert len(reply.messages[-1]["content"]) <= 2_000
+    profile = reply.conversation.profile
+    assert "science fiction" in {tag for wish in profile.likes for tag in wish.tags}
+    assert "horror" in {tag for wish in profile.dislikes for tag in wish.tags}
+    assert not {"horror"} & {tag for candidate in reply.candidates for tag in candidate.item.tags}
+
+
+def test_more_wishes_than_the_model_can_read_are_kept_in_the_profile(make_assistant, scripted):
+    rows = [f"I need a place near station number {day} with no more than {day + 20} minutes." for day in range(120)]
+    reply = last(make_assistant(scripted(["Fine."])), " ".join(["No zombies please, ever.", *rows]))
+    assert "zombies" in {tag for wish in reply.conversation.profile.dislikes for tag in wish.tags}
+
+
+def test_a_cry_for_help_within_a_long_message_is_heard(make_assistant, scripted):
+    message = " ".join([*LIFE[:40], "I want to kill myself.", *LIFE[40:]])
+    engine = scripted(["Fine."])
+    assert last(make_assistant(engine), message).status == "refused" and engine.calls == []
+
+
+def test_a_dislike_outlasts_forty_turns_of_other_wishes(make_assistant, scripted, vocabulary):
+    topics = [tag for tag in vocabulary.terms["tags"] if tag not in ("horror", "ghosts", "monsters")][:40]
+    turns = [Turn("user", "no horror, ever"), Turn("assistant", "Noted.")]
+    for topic in topics:
+        turns += [Turn("user", f"I love {topic}"), Turn("assistant", "Fine.")]
+    assistant = make_assistant(scripted(["Fine."]))
+    conversation = assistant.replay(Conversation(), turns)
+    reply = last(assistant, "a film", conversation)
+    assert "horror" in {tag for wish in reply.conversation.profile.dislikes for tag in wish.tags}
+    assert not [candidate.item for candidate in reply.candidates if "horror" in candidate.item.tags]
+
+
+@pytest.mark.parametrize(
+    ("message", "asked"),
+    [
+        ("recommend something", "in the mood for: a film, a series"),
+        ("surprise me", "in the mood for"),
+        ("a film", "What should it be like: "),
+        ("随便", "想要什么：电影、"),
+        ("推荐一部电影", "想要什么感觉："),
+    ],
+)
+def test_who_says_nothing_of_his_wish_gets_picks_and_one_question(make_assistant, scripted, message, asked):
+    reply = last(make_assistant(scripted(["Take this."])), message)
+    assert asked in reply.notice and reply.notice.count("?") + reply.notice.count("？") == 1
+    shelf = [candidate.item for candidate in reply.candidates[:3]]
+    assert min(item.popularity for item in shelf) >= 4
+    assert len({item.kind for item in shelf}) == (1 if "film" in message or "电影" in message else 3)
+
+
+@pytest.mark.parametrize(
+    "message", ["a funny film", "films by Kubrick", "under 100 minutes, a film", "thanks!", "hello"]
+)
+def test_who_says_what_he_wants_or_only_greets_is_not_questioned(make_assistant, scripted, message):
+    assert "mood" not in last(make_assistant(scripted(["Fine."])), message).notice
+
+
+def test_the_question_is_asked_twice_at_most(make_assistant, scripted):
+    assistant, conversation, notices = make_assistant(scripted(["Fine."])), Conversation(), []
+    for _ in range(3):
+        reply = last(assistant, "anything", conversation)
+        conversation = reply.conversation
+        notices.append("mood" in reply.notice)
+    assert notices == [True, True, False]
+
+
+def test_another_seed_begins_with_other_picks_for_who_says_nothing(make_assistant, scripted):
+    assistant = make_assistant(scripted(["Fine."]))
+    shelves = set()
+    for seed in range(4):
+        *_, reply = assistant.reply(Conversation(), "anything", Sampling(seed=seed))
+        shelves.add(reply.messages[0]["content"].split("\n1. ")[1])
+    assert len(shelves) == 4
+
+
+@pytest.mark.parametrize(
+    ("wish", "follow_up", "holds"),
+    [
+        ("space horror films", "something shorter", lambda new, old: new.attributes["runtime_min"] < old.attributes["runtime_min"]),
+        ("space horror films", "newer than the last one", lambda new, old: new.year > old.year),
+        ("关于太空的恐怖电影", "年代近一点的", lambda new, old: new.year > old.year),
+        ("关于太空的恐怖电影", "短一点", lambda new, old: new.attributes["runtime_min"] < old.attributes["runtime_min"]),
+    ],
+)  # fmt: skip
+def test_a_follow_up_is_met_relative_to_what_was_shown(make_assistant, scripted, wish, follow_up, holds):
+    assistant = make_assistant(scripted(["Take **Alien**." if wish[0] == "s" else "看**异形**。", "Fine."]))
+    first = last(assistant, wish)
+    assert [item.title for item in first.items] == ["Alien"]
+    second = last(assistant, follow_up, first.conversation)
+    assert second.candidates and all(holds(candidate.item, first.items[0]) for candidate in second.candidates)
 
 
 def test_control_tokens_and_takeover_attempts_are_only_text(make_assistant, scripted):
@@ -254,6 +361,48 @@ def test_a_sentence_that_the_model_itself_finds_unlikely_is_written_again(make_a
     assert last(make_assistant(scripted(scripts, unlikely=garbled)), "slow jazz").text.endswith(garbled)
 
 
+@pytest.mark.parametrize(
+    ("message", "told", "garbled"),
+    [("slow jazz", "Take **Alien**, if slow jazz it is.", "That is a bodyOne of jazz."), ("slow jazz", "Take **Alien**, if slow jazz it is.", "That is fine of a"), ("慢爵士", "听**异形**。", "这就是匂一张爵士。"), ("慢爵士", "听**异形**。", "这就是jazzy爵士。"), ("慢爵士", "听**异形**。", "这就是 fine一张爵士。")],
+)  # fmt: skip
+def test_a_sentence_with_a_word_that_the_model_neither_read_nor_knows_is_written_again(
+    make_assistant, scripted, message, told, garbled
+):
+    lexicon = frozenset(units("take if it is that a of fine 听这就是一张好的"))
+    engine = scripted([f"{told} {garbled}", "Fine." if message == "slow jazz" else "好的。"], lexicon=lexicon)
+    reply = last(make_assistant(engine), message)
+    assert reply.text.startswith(told) and garbled not in reply.text
+    assert [one.category for one in reply.withheld] == ["broken"]
+
+
+def test_an_opening_names_no_mood_that_nothing_on_the_shelf_has(make_assistant, scripted):
+    lexicon = frozenset(units("I looked on the funny shelf of horror fine"))
+    reply = last(
+        make_assistant(scripted(["I looked on the funny shelf.", "Fine."], lexicon=lexicon)), "space horror films"
+    )
+    assert reply.text == "Fine." and [one.category for one in reply.withheld] == ["broken"]
+    assert last(make_assistant(scripted(["I looked on the funny shelf."], lexicon=lexicon)), "a funny film").text
+
+
+def test_a_phrase_is_not_said_twice_unless_it_is_the_visitors(make_assistant, scripted):
+    phrase = "A little further from what you asked for, "
+    engine = scripted([f"{phrase}take **Alien**. {phrase}take **Arrival**.", "Fine."])
+    assert last(make_assistant(engine), "space films").text == f"{phrase}take **Alien**. Fine."
+
+
+def test_only_a_number_that_was_asked_for_keeps_the_reply_from_ending(make_assistant, scripted):
+    wanted = []
+
+    class Noting(scripted):
+        def stream(self, messages, sampling, titles=None, min_titles=0):
+            wanted.append(min_titles)
+            return super().stream(messages, sampling, titles, min_titles)
+
+    for message in ("three films about space please", "films about space"):
+        last(make_assistant(Noting(["Take **Alien**."])), message)
+    assert wanted == [3, 0]
+
+
 def test_after_a_fault_that_cannot_be_mended_the_reply_ends_with_what_is_whole(make_assistant, scripted):
     engine = scripted(
         ["Take **Alien**. Staneion oit half. More.", "Staneion oit half. More."],
@@ -304,7 +453,7 @@ def test_an_explanation_covers_the_words_and_points_into_the_message(assistant):
     assert all(message[score.word.start : score.word.end] == score.word.text for score in attribution.whole)
     assert len(attribution.by_sentence) == len(reply.sentences)
     assert any(abs(score.score) > 0.5 for score in attribution.whole)
-    assert seen[-1] == 1.0 and np.all(np.diff(seen) > 0)
+    assert seen[-1] == 1.0 and np.all(np.diff(seen) >= 0)
     assert attribution.fit <= 1
 
 
@@ -318,3 +467,27 @@ def test_explaining_twice_gives_the_same_scores(assistant):
 def test_an_unwritable_store_says_so(tmp_path):
     with pytest.raises(StoreError, match="cannot be written"):
         Store(tmp_path / "no" / "such" / "folder" / "x.sqlite3")
+
+
+def test_what_other_users_like_together_is_used_in_the_ranking(make_assistant, scripted, catalogue):
+    store, assistant_of = Store(), lambda store: make_assistant(scripted(["Fine."]), store)
+    plain_first = [one.item.id for one in last(assistant_of(Store()), "I loved Alien").candidates]
+    other = plain_first[-1]
+    for user in ("anna", "ben"):
+        store.add(Feedback(user, catalogue.titled("Alien")[0].id, "like"))
+        store.add(Feedback(user, other, "like"))
+    ranked = [one.item.id for one in last(assistant_of(store), "I loved Alien").candidates]
+    assert ranked.index(other) < len(plain_first) - 1
+
+
+def test_in_open_mode_a_pick_beyond_the_catalogue_is_shown_and_said_to_be_unverified(
+    scripted, catalogue, vocabulary, retriever, toxicity
+):
+    engine = scripted(["Try **Arrival** (1931). Or **The Silver Kettle of Zorn**, from 1987."])
+    assistant = Assistant(
+        engine=engine, catalogue=catalogue, vocabulary=vocabulary, retriever=retriever, toxicity=toxicity, store=Store(), is_open=True,
+    )  # fmt: skip
+    reply = last(assistant, "slow science fiction films")
+    assert plain(reply.text) == "Try Arrival (2016). Or The Silver Kettle of Zorn (unverified), from 1987."
+    assert "unverified" in reply.notice and [item.title for item in reply.items] == ["Arrival"]
+    assert "you may name up to two others" in engine.calls[0][0][0]["content"]
