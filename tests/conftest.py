@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+if "PYTEST_XDIST_WORKER" in os.environ:  # several test processes share the cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ["GENREC_CACHE"] = "off"  # nothing is left in the home of who runs the tests
 
-import numpy as np
 import pytest
+from scripted import ScriptedEngine
+from serving import serving
 
-from genrec.engines import EngineInfo
-from genrec.errors import EngineError
-from genrec.schema import Sampling
 from genrec.settings import ASSETS
 
-ROOT = Path(__file__).resolve().parent.parent
 _LOCAL = ("127.0.0.1", "::1", "localhost", "0.0.0.0", "")
 
 
@@ -90,9 +91,9 @@ def vocabulary(assets):
 
 @pytest.fixture(scope="session")
 def encoder(assets):
-    from genrec.retrieval import SentenceEncoder
+    from genrec.static_encoder import StaticEncoder
 
-    return SentenceEncoder.load(assets / "models" / "encoder")
+    return StaticEncoder.load(assets / "models" / "encoder")
 
 
 @pytest.fixture(scope="session")
@@ -122,7 +123,7 @@ def writer(assets):
     """The bundled writer as an engine."""
     from genrec.engines.local import LocalEngine
 
-    return LocalEngine.load(str(assets / "models" / "writer"), name="bundled writer")
+    return LocalEngine.load_plain(assets / "models" / "writer", name="bundled writer")
 
 
 @pytest.fixture(scope="session")
@@ -150,48 +151,14 @@ def assistant(make_assistant, writer):
     return make_assistant(writer)
 
 
-@dataclass
-class ScriptedEngine:
-    """Says what it is told, one script a call (the last one for all further calls), in chunks of `size` characters; can fail after some
-    characters. Only for what a real model does rarely."""
-
-    scripts: Sequence[str]
-    size: int = 3
-    fail_after: int = -1
-    unlikely: str = ""  # text that the model itself finds unlikely: 10 nats a character; any other has 0
-    sentence_floors: dict[str, float] = field(default_factory=dict)
-    calls: list[tuple[list[dict[str, str]], Sampling]] = field(default_factory=list)
-    num_open: int = 0
-
-    def stream(self, messages, sampling, titles=None, min_titles=0) -> Iterator[str]:
-        script = self.scripts[min(len(self.calls), len(self.scripts) - 1)]
-        self.calls.append(([dict(message) for message in messages], sampling))
-        self.num_open += 1
-        try:
-            for start in range(0, len(script), self.size):
-                if 0 <= self.fail_after <= start:
-                    raise EngineError("The model stopped.")
-                yield script[start : start + self.size]
-        finally:
-            self.num_open -= 1
-
-    def score(self, prompts, reply) -> np.ndarray:
-        scores = np.zeros((len(prompts), len(reply)))
-        if self.unlikely and self.unlikely in reply:
-            start = reply.index(self.unlikely)
-            scores[:, start : start + len(self.unlikely)] = -10.0
-        return scores
-
-    def spans(self, reply):
-        return [(position, position + 1) for position in range(len(reply))]
-
-    def count_tokens(self, text):
-        return len(text) // 3 + 1
-
-    def describe(self):
-        return EngineInfo("scripted", "none", "", 0, 0, True, self.sentence_floors)
-
-
 @pytest.fixture
 def scripted():
     return ScriptedEngine
+
+
+@pytest.fixture(scope="module")
+def serve():
+    """Serves the app around an assistant (or one that is still on its way) until the module ends, and gives its address."""
+    with ExitStack() as apps:
+        yield lambda assistant, **settings: apps.enter_context(serving(assistant, **settings))
+    gc.collect()  # what gradio leaves open is found here, not in somebody else's test

@@ -117,6 +117,7 @@ def read(vocabulary):
         (FILMS, "starring Ida Falk", {"Low Tide", "High Tide"}),
         (FILMS, "in French or in Italian", {"High Tide", "No Tide"}),
         (FILMS, "before 1980", {"No Tide"}),
+        (FILMS, "from before 1800", set()),
         (FILMS, "from the seventies", {"No Tide"}),
         (FILMS, "a 2026 film", {"High Tide"}),
         (INNS, "under $100", {"The Anchor"}),
@@ -440,3 +441,13 @@ def test_a_task_is_put_as_a_person_could_say_it():
     assert meets(film, told)
     assert not meets({**film, "runtime": 120}, told) and not meets({**film, "genres": ["Action", "Horror"]}, told)
     assert not meets({**film, "rating": None}, told)
+
+
+def test_a_value_that_meets_every_demand_is_none():
+    trips = shelf(
+        *(
+            {"title": f"Trip {n}", "kind": "place", "season": season}
+            for n, season in enumerate(["any", "autumn", "any"])
+        )
+    )
+    assert not demands(trips, "Any good trips?") and demands(trips, "a trip in autumn")

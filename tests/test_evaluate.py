@@ -5,8 +5,17 @@ from __future__ import annotations
 import pytest
 
 from genrec.evaluate.samples import as_markdown
-from genrec.evaluate.writer import distinct_2, evaluate_raw, evaluate_served, interval, is_whole, judge, self_bleu_4
-from genrec.schema import Candidate, Item, Reply, Sampling, Withheld
+from genrec.evaluate.writer import (
+    distinct_2,
+    evaluate_raw,
+    evaluate_served,
+    interval,
+    is_whole,
+    judge,
+    judge_facts,
+    self_bleu_4,
+)
+from genrec.schema import Candidate, Item, Mention, Reply, Sampling, Sentence, Withheld
 from genrec.train.corpus import Corpus, Dialogue
 
 ALIEN = Item(
@@ -98,3 +107,20 @@ def test_the_real_writer_is_measured_on_prompts_and_on_dialogues(assistant, cata
     assert {"raw_language_en", "raw_language_zh", "raw_whole_sentences_en", "distinct_2_zh"} <= raw.keys()
     served = evaluate_served(assistant, corpus, num_dialogues=2, seed=3, sampling=Sampling(max_new_tokens=60))
     assert served["served_answered_en"]["of"] == 1 and 0 <= served["self_bleu_4_zh"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("text", "right", "total"),
+    [
+        ("**Alien**, by Ridley Scott, came in 1979. ", 2, 2),
+        ("**Alien**, by Sofia Coppola, came in 1986. ", 0, 2),
+        ("**Alien** it is, since you said 1986. ", 1, 1),
+        ("**Alien** is a film. ", 0, 0),
+    ],
+)
+def test_stated_years_and_makers_are_looked_up(text, right, total):
+    mention = Mention("Alien", 0, 9, ALIEN)
+    reply = Reply(text=text, sentences=(Sentence(text, 0, len(text)),), mentions=(mention,))
+    message = "since you said 1986" if "since" in text else "space"
+    counts = judge_facts(reply, message, {"Ridley Scott", "Sofia Coppola"})
+    assert (counts["facts"], counts["facts_of"]) == (right, total)

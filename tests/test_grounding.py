@@ -71,6 +71,22 @@ def test_two_edits_do_not_turn_one_short_title_into_another():
 
 
 @pytest.mark.parametrize(
+    ("sentence", "language", "is_false"),
+    [
+        ("Stanley Kubrick is the whole point of it.", "en", True),
+        ("Stanley Kubrick would have liked **Blade Runner**.", "en", True),
+        ("**2001: A Space Odyssey**, since Stanley Kubrick took his time.", "en", False),
+        ("出自斯坦利·库布里克之手，细腻是它的底色。", "zh", True),
+        ("**银翼杀手**，大卫·格恩，慢慢下雨。", "zh", True),
+        ("**银翼杀手**，雷德利·斯科特的手笔。", "zh", False),
+    ],
+)
+def test_no_item_is_given_the_maker_of_another_or_one_that_nobody_knows(sentence, language, is_false):
+    assert check(sentence, RUNNER, ODYSSEY, language=language, about=[RUNNER]).is_false == is_false
+    assert not check(sentence, RUNNER, ODYSSEY, language=language, about=[RUNNER], known_text=sentence).is_false
+
+
+@pytest.mark.parametrize(
     ("sentence", "corrected"),
     [
         ("**Blade Runner** (1984) glows.", "**Blade Runner** (1982) glows."),
@@ -184,8 +200,89 @@ TOLD = "Seven people wake far too early and let a guest aboard their ship."
         (f"**Alien** again: {TOLD.lower()}", {"before": TOLD, "mentioned": [SHIP]}, True),  # told twice
         (TOLD, {"about": [SHIP], "mentioned": [SHIP]}, False),
         (TOLD, {"about": [JURY], "mentioned": [SHIP, JURY]}, True),  # the talk is of another by now
-        (TOLD, {"about": [JURY], "mentioned": [JURY]}, False),
+        (TOLD, {"about": [JURY], "mentioned": [JURY]}, True),  # heard as the story of the one just named
+        (f"What it brings: {TOLD.lower()}", {"about": [JURY], "mentioned": [JURY]}, True),
+        (TOLD, {"about": [JURY], "mentioned": [JURY], "before": JURY.pitch}, False),  # which was told already
     ],
 )
 def test_an_item_told_as_another_or_again_is_not_shown(sentence, options, is_false):
     assert check(sentence, JURY, SHIP, **options).is_false == is_false
+
+
+def test_a_quoted_pitch_is_not_begun_twice(catalogue):
+    item = next(item for item in catalogue.items if item.title_zh == "小鞋子")
+    slipped = f"**小鞋子**：{item.pitch_zh[0]}{item.pitch_zh}。"
+    assert ground(slipped, [item], lambda title: (), language="zh").text == f"**小鞋子**：{item.pitch_zh}。"
+    item = catalogue.titled("Pub Quiz Night")[0]
+    pitch = next(pitch for pitch in item.pitches_in("en") if pitch.startswith("the "))
+    assert (
+        ground(f"**Pub Quiz Night**: the {pitch}.", [item], lambda title: (), language="en").text.count("the the") == 0
+    )
+
+
+@pytest.mark.parametrize(
+    ("sentence", "is_false"),
+    [
+        ("**Alien** has 117 minutes.", False),
+        ("**Alien** has 3 minutes.", True),
+        ("**Alien** has about 2 hours, you said.", False),
+        ("**Alien** for 2 nights.", False),
+        ("**异形**，一次大约3分钟，排进周末不难。", True),
+        ("**异形**，片长117分钟。", False),
+    ],
+)
+def test_an_amount_must_be_a_fact_of_what_the_sentence_speaks_of(catalogue, sentence, is_false):
+    alien = catalogue.titled("Alien")[0]
+    other = next(item for item in catalogue.items if item.attributes.get("seasons") == 3)
+    language = "zh" if "异形" in sentence else "en"
+    known = "I have 2 hours"
+    assert ground(sentence, [alien, other], catalogue.titled, language=language, known_text=known).is_false == is_false
+
+
+CAR = Item(
+    "film-5",
+    "film",
+    "Back to the Future",
+    "回到未来",
+    pitch="a teenager in a borrowed sports car must make his own parents fall in love in 1955",
+    pitch_zh="少年误闯1955年，得先撮合自己的爸妈才能回家",
+)
+
+
+@pytest.mark.parametrize(
+    ("written", "shown", "language"),
+    [
+        (
+            "You said 1980's teenager in a borrowed sports car must make his own parents fall in love in 1955.",
+            "You said 1980's a teenager in a borrowed sports car must make his own parents fall in love in 1955.",
+            "en",
+        ),
+        (
+            "In it, a teenager in a borrowed sports car must make his parents fall in love in 1955, as you asked.",
+            "In it, a teenager in a borrowed sports car must make his own parents fall in love in 1955, as you asked.",
+            "en",
+        ),
+        (
+            "你要的老少年误闯1955年，得先撮合自己爸妈才能回家。",
+            "你要的老少年误闯1955年，得先撮合自己的爸妈才能回家。",
+            "zh",
+        ),
+    ],
+)
+def test_a_pitch_set_right_takes_no_word_beside_it(written, shown, language):
+    assert check(written, CAR, language=language, known_text="1980's 1955").text == shown
+
+
+@pytest.mark.parametrize(
+    ("sentence", "said", "language", "is_false"),
+    [
+        ("You said 1980's {} movies.", "any 1980's movies?", "en", True),
+        ("You said 1980's movies: {}.", "any 1980's movies?", "en", False),
+        ("Of the 1980's {}, and movies like it.", "any 1980's movies?", "en", False),
+        ("你说想看老{}电影。", "想看老电影", "zh", True),
+        ("你想看老电影：{}。", "想看老电影", "zh", False),
+    ],
+)
+def test_a_pitch_in_the_middle_of_a_wish_is_not_shown(sentence, said, language, is_false):
+    grounded = check(sentence.format(CAR.pitch_in(language)), CAR, language=language, known_text=f"{said} 1955")
+    assert grounded.is_false == is_false

@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from genrec.interests import MAX_INTERESTS, asked_number, understand
+from genrec.constraints import Fields
+from genrec.interests import MAX_INTERESTS, asked_number, is_vague, shortened, understand
 from genrec.schema import Profile
 
 
@@ -109,7 +110,7 @@ def test_a_wish_loses_the_verbs_and_amounts_that_lead_to_it(read, message, phras
 @pytest.mark.parametrize(
     ("message", "phrases"),
     [
-        ("good westerns I can watch with my uncle", ["good westerns"]),
+        ("good westerns I can watch with my uncle", ["westerns"]),
         ("I love musicals do you have any in mind", ["musicals"]),
         ("a comedy that my whole family could enjoy tonight", ["comedy", "my whole family"]),
         ("mysteries set in a lighthouse with an unreliable narrator and a dog", ["mysteries set in a lighthouse", "unreliable narrator", "dog"]),
@@ -151,7 +152,7 @@ def test_words_that_say_nothing_are_no_wish(read, message):
 @pytest.mark.parametrize(
     ("message", "phrases"),
     [
-        ("I like comedies, I mean good comedies", ["good comedies"]),
+        ("I like comedies, I mean good comedies", ["comedies"]),
         ("jazz, jazz and more jazz", ["jazz"]),
         ("想住酒店，最好是海边的酒店", ["海边的酒店"]),
     ],
@@ -178,7 +179,7 @@ def test_a_title_that_is_not_in_the_catalogue_is_kept_whole(read, message, phras
 @pytest.mark.parametrize(
     ("message", "phrase", "tag"),
     [
-        ("a good horroe film", "good horroe film", "horror"),
+        ("a good horroe film", "horroe film", "horror"),
         ("I love documentries", "documentries", "documentary"),
         ("any commedies or thrilers?", "commedies", "comedy"),
         ("sceince ficton please", "sceince ficton", "science fiction"),
@@ -379,11 +380,19 @@ def test_hard_conditions_become_exact_limits(read, message, expected):
         ("I've seen it", "reject"), ("something else", "reject"), ("看过了", "reject"), ("换一个", "reject"),
         ("more like this", "more"), ("再来一个", "more"), ("recommend a book", "recommend"), ("推荐一部电影", "recommend"),
         ("Hi, I want a comedy", "recommend"), ("why not a comedy?", "recommend"),
-        ("hello, do you have films?", "recommend"), ("Good evening!", "greeting"),
+        ("hello, do you have films?", "recommend"), ("Good evening!", "greeting"), ("龙猫是谁的作品？", "maker"), ("这首歌出自谁", "maker"),
+        ("I'm afraid Plants vs. Zombies isn't my thing, have you something else?", "reject"), ("Dune vs Arrival", "compare"),
     ],
 )  # fmt: skip
 def test_what_a_message_asks_for(read, message, intent):
     assert read(message).intent == intent
+
+
+def test_a_shown_title_with_a_typing_error_is_known_inside_a_sentence(read, catalogue):
+    shown = [item for item in catalogue.items if item.title == "Plants vs. Zombies"]
+    found = read("i'm afraid plants vs.z ombies isn't my thing. have you something else", last_items=shown)
+    assert found.intent == "reject" and found.named == tuple(shown)
+    assert read("I'm afraid of planets and robots, something else", last_items=shown).named == ()
 
 
 def test_what_was_shown_and_refused_is_seen(read, catalogue):
@@ -420,6 +429,7 @@ def test_what_is_said_of_the_item_just_shown_and_nothing_else_decides_what_is_as
     ("message", "title", "is_meant"),
     [
         ("chess?", "Chess", True), ("seville", "Seville", True), ("empresses in hte palace?", "Empresses in the Palace", True),
+        ("how long is barbie", "Barbie", True), ("Regret Not Meeting Sooner?", "Regret Not Meeting Sooner", True),
         ("how long is the swimmers", "The Swimmers", True), ("where can I go", "Go", False), ("something like chess but quick", "Chess", False),
     ],
 )  # fmt: skip
@@ -458,7 +468,7 @@ def test_what_a_chinese_phrase_does_without_is_not_wanted_and_the_rest_is(read, 
 @pytest.mark.parametrize(
     ("message", "wish"),
     [
-        ("need a good podcast", "good podcast"),
+        ("need a good podcast", "podcast"),
         ("I've got a train ride, need a vegetarian recipe", "vegetarian recipe"),
         ("Need a gift for a retiree", "gift for a retiree"),
     ],
@@ -468,6 +478,276 @@ def test_a_clause_that_begins_with_need_is_a_wish(read, message, wish):
 
 
 def test_a_long_row_of_title_words_is_read_quickly(read):
-    started = time.perf_counter()
+    started = time.process_time()
     read("Saw " * 500)
-    assert time.perf_counter() - started < 2  # it took seconds when every beginning was tried to the end
+    assert time.process_time() - started < 2  # it took seconds when every beginning was tried to the end
+
+
+@pytest.mark.parametrize(
+    ("message", "quoted"),
+    [
+        ("Any good recipes? I like pumpkins", ["pumpkins"]),
+        ("Do you know any gifts for people who like crafts?", ["crafts"]),
+        ("which product would you get for someone who likes crafts?", ["crafts"]),
+        ("想吃辣一点的", ["辣"]),
+        ("想要那样的小说", []),
+    ],
+)
+def test_a_kind_with_an_empty_word_is_no_wish_and_one_character_may_be(read, message, quoted):
+    assert [interest.text for interest in read(message).profile.likes] == quoted
+
+
+@pytest.fixture(scope="module")
+def heard(vocabulary, catalogue):
+    """What a message says after some items were shown, with the catalogue's columns known."""
+    fields = Fields.of(catalogue.items)
+
+    def heard(message, *titles, profile=Profile()):
+        shown = [catalogue.titled(title)[0] for title in titles]
+        options = {"vocabulary": vocabulary, "by_title": catalogue.by_title, "fields": fields}
+        return understand(message, profile, last_items=shown, turn=2, **options).profile
+
+    return heard
+
+
+@pytest.mark.parametrize(
+    ("message", "demands"),
+    [
+        (
+            "something shorter",
+            [("minutes", "<=", 105)],
+        ),  # Alien has 117 minutes, Spirited Away 125: a tenth less than the shorter
+        ("shorter than the last one please", [("minutes", "<=", 105)]),
+        ("shorter than the second one", [("minutes", "<=", 112)]),
+        ("shorter than Spirited Away", [("minutes", "<=", 112)]),
+        ("比千与千寻短一点的", [("minutes", "<=", 112)]),
+        ("短一点", [("minutes", "<=", 105)]),
+        ("a longer one", [("minutes", ">=", 137)]),
+        ("nothing longer", [("minutes", "<=", 125)]),
+        ("anything newer?", [("year", ">=", 2002)]),
+        ("年代近一点的", [("year", ">=", 2002)]),
+        ("older than that", [("year", "<=", 1977)]),
+        ("再老一点的片子", [("year", "<=", 1977)]),
+        ("older than 1960", [("year", "<=", 1959)]),
+        ("shorter than two hours", [("minutes", "<=", 120)]),
+        ("for my older brother", []),
+        ("older than me", []),
+        ("my kids are older", []),
+        ("newer horror movies", [("year", ">=", 2002)]),
+        ("比我老的电影", []),
+    ],
+)
+def test_a_comparison_becomes_a_condition_on_the_shown_items_own_attribute(heard, message, demands):
+    profile = heard(message, "Alien", "Spirited Away", profile=Profile(kinds=("film",)))
+    assert [(one.field, one.op, one.value) for one in profile.constraints] == demands
+    assert all(message[one.start : one.end] == one.text for one in profile.constraints)
+    assert "hours" in message or not [wish for wish in profile.likes if wish.text in ("shorter", "newer", "older")]
+
+
+@pytest.mark.parametrize(
+    ("message", "title", "field"),
+    [
+        ("easier than the last one", "CS50", "difficulty"),
+        ("简单一点的", "CS50", "difficulty"),
+        ("cheaper please", "WH-1000XM5 Headphones", "price_level"),
+        ("便宜点", "WH-1000XM5 Headphones", "price_level"),
+        ("a shorter one", "Sapiens", "pages"),
+    ],
+)
+def test_a_comparison_is_about_what_the_kind_measures(heard, catalogue, message, title, field):
+    profile = heard(message, title)
+    (one,) = profile.constraints
+    assert (one.field, one.op) == (field, "<=") and one.value < catalogue.titled(title)[0].attributes[field]
+    assert profile.kinds == (catalogue.titled(title)[0].kind,)
+
+
+def test_a_comparison_narrows_what_was_demanded_before_and_overrules_what_it_contradicts(heard):
+    since = heard("a film since 1970", profile=Profile())
+    assert {(one.field, one.op, one.value) for one in heard("newer", "Alien", profile=since).constraints} == {
+        ("year", ">=", 1980)
+    }
+    older = heard("something older", "Alien", profile=since).constraints
+    assert {one.op for one in older} == {">=", "<="}
+    late = heard("a film since 1990", profile=Profile())
+    assert [one.op for one in heard("something older", "Alien", profile=late).constraints] == ["<="]
+
+
+@pytest.mark.parametrize(
+    ("message", "liked", "disliked", "seen"),
+    [
+        ("I have seen Alien", False, False, True),
+        ("already watched Alien", False, False, True),
+        ("我看过《异形》", False, False, True),
+        ("《异形》看过了，还有类似的吗", True, False, True),
+        ("I've already seen Alien, anything similar?", True, False, True),
+        ("I have seen Alien and hated it", False, True, True),
+        ("《异形》看过了，不喜欢", False, True, True),
+        ("I loved Alien but have seen it", True, False, True),
+        ("not Alien", False, True, False),
+        ("I haven't seen Alien yet", False, False, False),
+        ("没看过《异形》", False, False, False),
+    ],
+)
+def test_who_has_seen_something_need_not_dislike_it(heard, catalogue, message, liked, disliked, seen):
+    profile, id = heard(message, "Alien"), catalogue.titled("Alien")[0].id
+    assert (id in profile.liked, id in profile.disliked, id in profile.seen) == (liked, disliked, seen)
+
+
+def test_what_he_brings_up_himself_as_seen_is_to_his_taste(heard, catalogue):
+    profile, id = heard("I've seen Alien. What else is there?"), catalogue.titled("Alien")[0].id
+    assert id in profile.liked and id in profile.seen and id not in profile.disliked
+
+
+def test_seen_the_first_one_means_only_that(heard, catalogue):
+    profile = heard("seen the first one", "Alien", "Spirited Away")
+    assert profile.seen == (catalogue.titled("Alien")[0].id,)
+
+
+def test_an_opinion_takes_an_earlier_one_back(heard, catalogue):
+    id = catalogue.titled("Alien")[0].id
+    assert heard("I loved Alien", profile=Profile(disliked=(id,))).disliked == ()
+    assert heard("I hated Alien", profile=Profile(liked=(id,))).liked == ()
+
+
+@pytest.mark.parametrize(
+    ("message", "kinds"),
+    [
+        ("想学一道半小时能做好的素菜", ("dish",)),
+        ("想学一道川菜", ("dish",)),
+        ("想学做一道家常菜", ("dish",)),
+        ("I'd like to learn a new recipe", ("dish",)),
+        ("想学画画", ("course",)),
+        ("I want to learn the guitar", ("course",)),
+        ("想学一门课", ("course",)),
+    ],
+)
+def test_who_wants_to_learn_one_dish_wants_the_dish(heard, message, kinds):
+    assert heard(message).kinds == kinds
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["recommend something", "anything is fine", "surprise me", "I'm bored", "?", "随便", "什么都行", "你有什么好推荐的吗", "Hi, can you recommend something?", "a film", "给我推荐一个吧，我也不知道想要什么"],
+)  # fmt: skip
+def test_a_message_that_could_stand_for_any_wish_is_vague(message):
+    assert is_vague(message)
+
+
+@pytest.mark.parametrize("message", ["I like dogs", "asdfgh", "I had a terrible day", "我今天很累", "下雨了", "jazz"])
+def test_a_message_with_a_word_of_its_own_is_not_vague(message):
+    assert not is_vague(message)
+
+
+def test_a_greeting_with_a_request_is_a_request(read):
+    assert read("Hi, can you recommend something?").intent == "recommend"
+    assert read("Hi there!").intent == "greeting"
+
+
+def test_a_message_is_shortened_to_its_wishes_and_the_rest_is_summed_up(vocabulary, catalogue):
+    told = ["My dog barks.", "I love jazz.", "My cat sleeps.", "No horror.", "My car is red.", "Under two hours."]
+    options = {"vocabulary": vocabulary, "by_title": catalogue.by_title, "fields": Fields.of(catalogue.items)}
+    assert shortened(" ".join(told), 100, **options).text == " ".join(told)
+    short = shortened(" ".join(told), 28, **options)
+    assert short.is_cut and short.text == "No horror. Under two hours."
+    assert "jazz" in {wish.text for wish in short.rest.likes}
+    assert {(wish.start, wish.end) for wish in short.rest.interests} == {(0, 0)}
+
+
+@pytest.mark.parametrize(
+    ("message", "wish", "tags_"),
+    [
+        ("something calm after a long week", "calm", ("quiet",)),
+        ("it was a long week, I want a light comedy", "light comedy", ("comedy",)),
+        ("a long weekend trip", "long weekend trip", ("weekend trip",)),
+        ("a healthy light dinner", "healthy light dinner", ("healthy",)),
+        ("帮我找一家经济型酒店", "经济型酒店", ()),
+        ("想租一辆经济型车", "经济型车", ()),
+        ("经济学的课程", "经济学的课程", ("economics",)),
+    ],
+)
+def test_a_word_that_means_something_else_here_is_no_wish(read, message, wish, tags_):
+    assert [(one.text, one.tags) for one in read(message).profile.likes] == [(wish, tags_)]
+
+
+@pytest.mark.parametrize(
+    ("message", "wish"),
+    [
+        ("underrated board games", "underrated"),
+        ("not too famous books please", "not too famous"),
+        ("not too famous jazz albums", "not too famous jazz albums"),
+        ("some hidden gems in jazz", "hidden gems in jazz"),
+        ("小众音乐推荐", "小众"),
+        ("我想看冷门的科幻片", "冷门的科幻片"),
+        ("不太出名的景点", "不太出名"),
+    ],
+)
+def test_what_few_know_is_a_wish(read, message, wish):
+    profile = read(message).profile
+    assert [one.text for one in profile.likes] == [wish] and profile.dislikes == ()
+    assert "road less travelled" not in tags(profile.likes)
+
+
+def test_what_few_know_may_be_unwanted_and_of_places_it_is_a_topic_too(read):
+    assert read("nothing too niche").profile.likes == ()
+    assert tags(read("小众景点推荐").profile.likes) == {"road less travelled"}
+
+
+@pytest.mark.parametrize(
+    ("message", "known"),
+    [
+        ("I loved Dune and Arrival", "liked: Dune, Arrival"),
+        ("i loved dune and arival, what next?", "liked: Dune, Arrival"),
+        ("already watched inception and interstellar, something similar", "seen: Inception, Interstellar"),
+        ("i watched breaking bad, the wire and the sopranos", "seen: Breaking Bad, The Wire, The Sopranos"),
+        ("watched Incepton last night, loved it", "seen: Inception"),
+        ("i have read the hobbit and pride and predjudice", "seen: The Hobbit, Pride and Prejudice"),
+        ("listened to kind of blue and ok computer to death", "liked: Kind of Blue, OK Computer"),
+        ("I own catan and ticket to ride", "seen: Catan, Ticket to Ride"),
+        ("have catan, pandemic already", "seen: Catan, Pandemic"),
+        ("been to kyoto and lisbon already", "seen: Kyoto, Lisbon"),
+        ("I've cooked pad thai and mapo tofu", "seen: Pad Thai, Mapo Tofu"),
+        ("i've done life drawing evenings", "seen: Life Drawing Evenings"),
+        ("already done karaoke box night", "seen: Karaoke Box Night"),
+        ("I own rubik's original 3x3 cube", "seen: Rubik's Original 3x3 Cube"),
+        ("i love dune and arrival", "liked: Dune, Arrival"),
+        ("films like amelie", "liked: Amélie"),
+        ("somewhere like kyoto but quieter", "liked: Kyoto"),
+        ("didn't like the wire and hated lost", "disliked: The Wire, Lost"),
+        ("I love Titanic but hate Avatar", "liked: Titanic"),
+        ("我看过盗梦空间和星际穿越，推荐类似的", "seen: Inception, Interstellar"),
+        ("读过三体和活着，还有什么书", "seen: The Three-Body Problem, To Live"),
+        ("听过范特西和叶惠美", "seen: Fantasy, Yeh Hui-mei"),
+        ("玩过卡坦岛和瘟疫危机", "seen: Catan, Pandemic"),
+        ("去过京都，还想去别的地方", "seen: Kyoto"),
+        ("已经做过麻婆豆腐和宫保鸡丁，换点别的菜", "seen: Mapo Tofu, Kung Pao Chicken"),
+        ("喜欢看老友记这种轻松的剧", "liked: Friends"),
+        ("想找像三体那样的书", "liked: The Three-Body Problem"),
+        ("I've seen plenty of horror films", "seen: "),
+        ("I loved the music", "liked: "),
+        ("I like dark comedies", "liked: "),
+        ("I love parks", "liked: "),
+        ("it sounds like a monster", "liked: "),
+        ("I enjoyed light, funny books", "liked: "),
+        ("we saw it once", "seen: "),
+        ("I'd like Kyoto", "liked: "),
+    ],
+)
+def test_titles_that_a_visitor_lists_are_known_however_he_writes_them(read, catalogue, message, known):
+    what, _, titles = known.partition(": ")
+    found = [catalogue.by_id[id].title for id in getattr(read(message).profile, what)]
+    assert sorted(found) == sorted(filter(None, titles.split(", ")))
+
+
+def test_a_long_list_is_read_quickly(read):
+    started = time.process_time()
+    for part in ("I loved dune, ", "看过三体、", "have a thing, "):
+        read(part * (2000 // len(part)))
+    assert time.process_time() - started < 4  # it took minutes when every beginning was tried to the end of the list
+
+
+@pytest.mark.parametrize("message", ["solution climbing shoes?", "I want Kyoto", "我想吃麻婆豆腐"])
+def test_what_is_asked_for_by_its_title_is_a_wish(read, message):
+    result = read(message)
+    (wish,) = result.profile.likes
+    assert len(result.named) == 1 and result.intent == "recommend" and wish.text in message.rstrip("?")
+    assert message[wish.start : wish.end] == wish.text

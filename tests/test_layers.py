@@ -10,22 +10,25 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "genrec"
 LAYERS = (
-    ("constraints", "errors", "schema", "settings", "text", "vocabulary"),
+    ("constraints", "errors", "schema", "settings", "text", "tfidf", "vocabulary", "wire"),
     (
         "catalogue",
         "language",
         "safety",
         "interests",
+        "onboarding",
         "retrieval",
         "prompt",
         "engines",
         "grounding",
         "attribution",
+        "report",
         "store",
         "vectors",
+        "static_encoder",
     ),
     ("assistant",),
-    ("load",),
+    ("deploy", "load"),
     ("ui", "cli", "bench", "train"),
     ("evaluate",),  # measures on the dialogues that train composes
 )

@@ -128,6 +128,7 @@ def test_a_missing_or_broken_card_is_named(copied, card):
         ({"model": "./nothing/here"}, SettingsError, "./nothing/here"),
         ({"model": "typo"}, SettingsError, "typo"),
         ({"toxicity": "harsh"}, SettingsError, "harsh"),
+        ({"mode": "ajar"}, SettingsError, "ajar"),
         ({"catalogue": "/no/such/file.jsonl"}, CatalogueError, "/no/such/file.jsonl"),
     ],
 )

@@ -18,6 +18,7 @@ from genrec.prompt import (
     build_messages,
     candidate_line,
     facts_text,
+    wish_text,
 )
 from genrec.schema import Candidate, Interest, Item, Profile, Turn
 
@@ -105,7 +106,7 @@ def test_the_prompt_is_the_golden_one(build, name):
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_the_system_text_is_instructions_then_one_blank_line_then_facts(build, language):
-    profile = Profile((Interest("slow\n\nfilms"), Interest("no\nwar", False)))
+    profile = Profile((Interest("slow\n\nfilms", tags=("slow-burn",)), Interest("no\nwar", False, ("war",))))
     system = build(language, profile=profile, note="nothing under\n\n2 hours")[0]["content"]
     assert system.count("\n\n") == 1
     instructions, facts = system.split("\n\n")
@@ -193,7 +194,7 @@ def test_catalogue_text_cannot_break_the_line_format(vocabulary, language):
     assert line.count("**") == 2 and line.startswith("**") and line.index("**", 2) < line.index(" | ")
     assert len(line.split(" | ")) == 8  # title, kind, year, maker, country, tags, moods, pitch
     facts = facts_text(language, Profile(), [Candidate(item, 1.0), SHELF[0]], vocabulary)
-    assert [text[:3] for text in facts.splitlines()[1:]] == ["1. ", "2. "]
+    assert [text[:3] for text in facts.splitlines()[:-1]] == ["1. ", "2. "]
 
 
 @pytest.mark.parametrize(
@@ -223,11 +224,11 @@ def test_the_length_of_every_kind_is_said_in_words(vocabulary, kind, attributes,
 )
 def test_the_facts_say_how_many_titles_the_reply_names(vocabulary, language, num_picks, line):
     facts = facts_text(language, Profile(), SHELF[:3], vocabulary, num_picks=num_picks)
-    assert facts.splitlines()[0] == line
+    assert facts.splitlines()[-1] == line
 
 
 def test_no_more_picks_are_asked_for_than_there_are_candidates(vocabulary):
-    assert facts_text("en", Profile(), SHELF[:1], vocabulary, num_picks=3).splitlines()[0].endswith("one pick.")
+    assert facts_text("en", Profile(), SHELF[:1], vocabulary, num_picks=3).splitlines()[-1].endswith("one pick.")
 
 
 def test_a_candidate_is_told_in_the_words_of_its_telling(vocabulary):
@@ -235,3 +236,38 @@ def test_a_candidate_is_told_in_the_words_of_its_telling(vocabulary):
     lines = [candidate_line(Candidate(item, 1.0, telling=telling), "en", vocabulary) for telling in (0, 1, 2)]
     assert [line.split(" | ")[-1] for line in lines] == ["first words", "other words", "first words"]
     assert candidate_line(Candidate(item, 1.0, telling=1), "zh", vocabulary).endswith("| 一")
+
+
+@pytest.mark.parametrize(
+    ("text", "tags", "english", "chinese"),
+    [
+        ("slow-burn science fiction", ("slow-burn", "science fiction"), "slow-burn science fiction", "{slow-burn}、{science fiction}"),
+        ("安静的科幻", ("quiet", "science fiction"), "quiet, science fiction", "安静的科幻"),
+        ("my rainy afternoon", (), "your rainy afternoon", ""),  # no word of it is known
+        ("下雨的午后", (), "", "下雨的午后"),
+        ("Radiohead", (), "Radiohead", "Radiohead"),  # a name is of any language
+        ("s4", (), "", ""),
+    ],
+)  # fmt: skip
+def test_a_wish_is_told_in_the_language_of_the_reply(vocabulary, text, tags, english, chinese):
+    for tag in tags:
+        chinese = chinese.replace(f"{{{tag}}}", vocabulary.translate(tag, "zh"))
+    wish = Interest(text, tags=tags)
+    assert wish_text(wish, "en", vocabulary) == english
+    assert wish_text(wish, "zh", vocabulary) == chinese
+    for language, told in (("en", english), ("zh", chinese)):
+        facts = facts_text(language, Profile((wish,)), [Candidate(WALL, 1.0, fits=(text,))], vocabulary)
+        line = {"en": f"Wants: {told} (1)", "zh": f"想要：{told}（1）"}[language]
+        assert facts.splitlines()[1:-1] == ([line] if told else [])
+
+
+def test_a_wish_names_the_candidates_that_answer_it(vocabulary):
+    wishes = (Interest("space"), Interest("太空", tags=("space",)), Interest("jazz"), Interest("war", False))
+    shelf = [Candidate(ALIEN, 1.0, fits=("太空", "jazz")), Candidate(WALL, 0.5), Candidate(CHESS, 0.2, fits=("space",))]
+    lines = facts_text("en", Profile(wishes), shelf, vocabulary).splitlines()
+    assert lines[3:5] == ["Wants: space (1, 3); jazz (1)", "Not: war"]  # both are "space" in English
+
+
+def test_prompts_over_one_shelf_begin_alike(build):
+    texts = [build(profile=Profile((Interest(wish),)), num_picks=1)[0]["content"] for wish in ("space", "jazz")]
+    assert texts[0].split("Wants")[0] == texts[1].split("Wants")[0] and "3. **Chess**" in texts[0].split("Wants")[0]

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from genrec.errors import InputError
-from genrec.evaluate.recommender import as_table, count_repeats, inventions
+from genrec.evaluate.recommender import as_table, count_repeats, inventions, resumed
 from genrec.schema import Mention, Reply
+from genrec.store import Feedback, Store
 from genrec.train.corpus import Corpus
 from genrec.train.data import read_rows
 from genrec.train.ranker import (
@@ -20,21 +21,23 @@ from genrec.train.ranker import (
     cross_validated,
     film_queries,
     fit,
+    liked_together,
     listen,
     means,
     measures,
     ranked_by,
     read_films,
     track_queries,
+    with_together,
 )
 
 
-def query(features, liked, *, dialogue="d", groups=None, num_liked=None):
+def query(features, liked, *, dialogue="d", groups=None, num_liked=None, seeds=()):
     liked = np.array(liked, bool)
     full = np.zeros((len(liked), len(LEARNED)), np.float32)
     full[:, : np.shape(features)[1]] = features
     groups = np.arange(len(liked)) if groups is None else np.array(groups)
-    return Query(dialogue, dialogue, np.arange(len(liked)), full, liked, groups, num_liked or int(liked.sum()))
+    return Query(dialogue, dialogue, np.arange(len(liked)), full, liked, groups, num_liked or int(liked.sum()), seeds)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +79,7 @@ def planted(weights, *, num_queries, seed):
 
 
 def test_fitting_finds_the_weights_that_made_the_choices():
-    found = fit([_lists(planted([1.5, 0.5, 0.0], num_queries=600, seed=3), seed=1)], ridge=0.0)
+    found = fit([_lists(planted([1.5, 0.5, 0.0], num_queries=600, seed=3))], ridge=0.0)
     assert found[:3] == pytest.approx([1.5, 0.5, 0.0], abs=0.2)
 
 
@@ -86,6 +89,27 @@ def test_a_query_is_ranked_by_weights_that_saw_no_query_of_its_dialogue():
     second = [query([[3, 0], [0, 3], [0, 0]], [0, 1, 0], dialogue="b") for _ in range(4)]
     (ranked,) = cross_validated([first + second], ridge=0.1, seed=1, num_folds=2)
     assert [row[0] for row in ranked] == [1] * 4 + [0] * 4
+
+
+def test_what_is_liked_together_is_what_the_store_would_say():
+    likes = np.array([[1, 1, 0, 0], [1, 1, 1, 0], [1, 0, 1, 0], [0, 1, 1, 1], [1, 0, 0, 1]], np.float32)
+    store = Store()
+    for user, row in enumerate(likes):
+        for item in np.flatnonzero(row):
+            store.add(Feedback(str(user), str(item), "like"))
+    told = store.liked_together(["0", "3"])
+    assert told and liked_together(likes, (0, 3)) == pytest.approx([told.get(str(item), 0.0) for item in range(4)])
+    assert not liked_together(likes, ()).any()
+
+
+def test_a_dialogue_does_not_tell_itself_what_is_liked_together():
+    none = np.zeros((3, 1))
+    asked, *others = (query(none, [0, 1, 0], dialogue=name, seeds=(0,)) for name in "abc")
+    place = LEARNED.index("together")
+    (told,) = with_together([asked], [asked, *others])
+    assert told.features[:, place].argmax() == 1 and not asked.features.any()
+    (alone,) = with_together([asked], [asked, others[0]])  # its own like would make two
+    assert not alone.features.any()
 
 
 def test_equal_scores_keep_the_order_of_the_catalogue():
@@ -177,6 +201,23 @@ def test_an_engine_that_names_what_was_rejected_is_found_out(make_assistant, scr
     assert count_repeats(stubborn, corpus, num_dialogues=1, seed=1) == (1, 1)
     silent = make_assistant(scripted(["Nothing today."]))
     assert count_repeats(silent, corpus, num_dialogues=1, seed=1) == (0, 1)
+
+
+def test_a_run_that_was_broken_off_goes_on_where_it_stopped(tmp_path):
+    kept, tried = tmp_path / "kept.jsonl", []
+
+    def outcome(number):
+        if number == 2 and len(tried) == 2:
+            raise KeyboardInterrupt
+        tried.append(number)
+        return number % 2
+
+    with pytest.raises(KeyboardInterrupt):
+        resumed(outcome, 4, key="a", kept=kept)
+    kept.write_text(kept.read_text("utf-8") + '\n{"key": "a", "num', "utf-8")  # the last line was cut short
+    tried.append(-1)
+    assert resumed(outcome, 4, key="b", kept=kept) == [0, 1, 0, 1] and tried[3:] == [0, 1, 2, 3]
+    assert resumed(outcome, 4, key="a", kept=kept) == [0, 1, 0, 1] and tried[7:] == [2, 3]
 
 
 def test_the_table_shows_value_error_goal_and_floor():

@@ -18,6 +18,7 @@ from genrec.retrieval import (
     standardised,
 )
 from genrec.schema import Constraint, Interest, Item, Profile
+from genrec.vocabulary import Vocabulary
 
 TOPICS = ("space", "cooking", "ghosts", "jazz", "love")
 
@@ -220,6 +221,20 @@ def read_profile(vocabulary, catalogue):
 
 
 @pytest.mark.parametrize(
+    ("message", "has_drinks"),
+    [
+        ("a quick vegetarian dish", False),
+        ("想学一道简单的素菜", False),
+        ("a coffee recipe", True),
+        ("想喝鸡尾酒", True),
+    ],
+)
+def test_who_asks_for_a_dish_gets_a_drink_only_where_he_asks_for_one(retriever, read_profile, message, has_drinks):
+    found = [candidate.item for candidate in retriever.rank(read_profile(message), message).candidates[:10]]
+    assert any("drinks" in item.tags for item in found) == has_drinks
+
+
+@pytest.mark.parametrize(
     "message",
     [
         "I like jazz and hiking",
@@ -370,7 +385,7 @@ def test_of_surprise_comes_less_known_and_more_varied(retriever, read_profile):
 
     def known(surprise):
         ranking = retriever.rank(profile, "a film about love", surprise=surprise)
-        return np.mean([one.item.popularity for one in ranking.candidates[:10]])
+        return np.mean([one.item.popularity for one in ranking.candidates])
 
     assert known(0.0) > known(0.5) > known(1.0)
     default = retriever.rank(profile, "a film about love")
@@ -413,3 +428,93 @@ def test_a_year_tells_namesakes_apart_and_is_no_title_itself(message, named):
 )
 def test_a_title_with_typing_errors_is_found_where_a_title_must_stand(catalogue, message, named):
     assert [item.title for item, _, _ in named_items(message, catalogue.by_title)] == named
+
+
+def test_a_word_of_a_script_the_encoder_does_not_know_has_no_say(encoder):
+    known, mixed, foreign = encoder.encode(["a quiet drama", "a quiet drama فيلم عربي قديم", "فيلم عربي قديم"])
+    assert mixed == pytest.approx(known, abs=1e-5) and not foreign.any()
+
+
+def test_titles_in_an_unknown_script_do_not_crowd_the_first_places(encoder, vocabulary, weights):
+    foreign = [
+        Item(f"f{n}", "film", title) for n, title in enumerate(["فيلم الليل", "ليلة طويلة", "หนังเก่า", "ภาพยนตร์"])
+    ]
+    wanted = Item("w", "film", "Harbour", pitch="an old sailor and the sea")
+    shelf = Retriever(Catalogue((*foreign, wanted)), encoder, vocabulary, weights)
+    for message in ("a story of an old sailor", "qwrtzx old sailor ꙮꙮ"):
+        assert shelf.rank(Profile(), message).candidates[0].item == wanted
+
+
+def test_what_others_like_together_with_what_he_likes_ranks_higher(retriever):
+    liked = Profile(kinds=("film",), liked=("film-026",))
+    first = [candidate.item.id for candidate in retriever.rank(liked, "").candidates]
+    ranked = [candidate.item.id for candidate in retriever.rank(liked, "", together={first[-1]: 0.8}).candidates]
+    assert ranked.index(first[-1]) < len(first) - 1
+    assert retriever.rank(liked, "", together={"no such item": 1.0}).candidates == retriever.rank(liked, "").candidates
+
+
+def test_who_has_said_nothing_gets_the_well_known_of_every_kind(retriever, catalogue):
+    first = [candidate.item for candidate in retriever.rank(Profile(), "").candidates[:10]]
+    assert {item.kind for item in first} == set(catalogue.kinds()) and min(item.popularity for item in first) == 5
+
+
+def test_beside_one_well_known_item_comes_what_fits_better_but_is_less_known():
+    known = [Item(f"known{n}", "film", f"Known {n}", pitch="space, cooking", popularity=5.0) for n in range(3)]
+    quiet = [Item(f"quiet{n}", "film", f"Quiet {n}", pitch="space", popularity=3.0) for n in range(3)]
+    others = [Item(f"other{n}", "film", f"Other {n}", pitch="jazz", popularity=3.0) for n in range(4)]
+    retriever = Retriever(
+        Catalogue((*known, *quiet, *others)), TopicEncoder(), Vocabulary({}), {"meaning": 1.0, "popularity": 1.0}
+    )
+
+    def first(surprise):
+        return [one.item.id[:-1] for one in retriever.rank(Profile(), "space", surprise=surprise).candidates[:3]]
+
+    assert first(0.5) == ["known", "quiet", "quiet"]
+    assert first(0.0) == ["known"] * 3 and first(1.0) == ["quiet"] * 3
+
+
+def test_a_small_catalogue_of_well_known_items_is_offered_whole(weights):
+    known = Catalogue(
+        tuple(Item(f"f{n}", "film", f"Twin {n}", tags=("space",), popularity=3 + n % 3) for n in range(5))
+    )
+    retriever = Retriever(known, TopicEncoder(), Vocabulary({}), weights)
+    rank = retriever.rank(Profile((Interest("space", tags=("space",)),)), "space")
+    assert sorted(one.item.id for one in rank.candidates) == [f"f{n}" for n in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("message", "same"),
+    [
+        ("underrated board games", "board games"),
+        ("冷门的科幻片", "科幻片"),
+        ("lesser-known jazz", "jazz"),
+        ("小众音乐", "音乐"),
+    ],
+)
+def test_what_few_know_comes_first_where_it_is_asked_for(retriever, read_profile, message, same):
+    def top(text):
+        candidates = retriever.rank(read_profile(text), text).candidates[:10]
+        return [one.item for one in candidates]
+
+    rare, usual = top(message), top(same)
+    assert np.mean([item.popularity for item in rare]) <= 2.5 < np.mean([item.popularity for item in usual])
+    kinds = read_profile(message).kinds
+    assert not kinds or all(item.kind in kinds for item in rare)
+
+
+def test_a_wish_for_what_few_know_is_answered_by_what_few_know(retriever, read_profile):
+    for one in retriever.rank(read_profile("underrated board games"), "underrated board games").candidates:
+        assert ("underrated" in one.fits) == (one.item.popularity <= 2)
+
+
+def test_who_knows_the_film_is_not_told_of_it_as_a_book(retriever, read_profile, catalogue):
+    namesakes = {item.id for item in catalogue.titled("Dune")}
+    assert len({catalogue.by_id[id].kind for id in namesakes}) > 1
+    ranking = retriever.rank(read_profile("i loved dune and arrival"), "i loved dune and arrival", count=200)
+    assert not namesakes & set(ids(ranking))
+
+
+def test_what_is_asked_for_by_its_title_comes_first_and_alone_answers_the_wish(retriever, read_profile):
+    first, *others = retriever.rank(read_profile("solution climbing shoes?"), "solution climbing shoes?").candidates
+    assert first.item.title == "Solution Climbing Shoes" and first.fits == ("solution climbing shoes",)
+    assert not any(one.fits for one in others)

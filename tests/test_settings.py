@@ -30,6 +30,13 @@ def test_a_hugging_face_space_is_reachable_from_outside_unless_told_otherwise():
     assert from_env({"SPACE_ID": "me/genrec", "GENREC_HOST": "10.0.0.1"}).host == "10.0.0.1"
 
 
+def test_a_space_has_a_limit_for_each_visitor_and_one_proxy_in_front_unless_told_otherwise():
+    assert (from_env({}).rate_limit, from_env({}).proxies) == (0, 0)
+    space = from_env({"SPACE_ID": "me/genrec"})
+    assert space.rate_limit > 0 and space.proxies == 1
+    assert from_env({"SPACE_ID": "me/genrec", "GENREC_RATE_LIMIT": "0"}).rate_limit == 0
+
+
 def test_options_replace_settings_only_where_they_are_given():
     settings = Settings(model="bundled", port=9000)
     changed = settings.with_options(model=None, engine_url="", catalogue="mine.csv", port=0)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from genrec.errors import StoreError
-from genrec.store import Feedback, Store
+from genrec.store import Feedback, Report, Store, Vote
 
 
 @pytest.fixture
@@ -114,3 +114,53 @@ def test_a_read_only_file_is_found_out_at_once(ordinary_folder):
         Store(path)
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT COUNT(*) FROM feedback").fetchone() == (1,)
+
+
+def test_what_two_users_like_together_speaks_for_each_other_and_one_user_for_nothing(store):
+    for user in ("anna", "ben"):
+        store.add(Feedback(user, "tea", "like"))
+        store.add(Feedback(user, "cake", "like"))
+    store.add(Feedback("carl", "tea", "like"))
+    store.add(Feedback("carl", "rum", "like"))  # by one user only
+    store.add(Feedback("carl", "cake", "dislike"))
+    assert store.liked_together(["tea"]) == {"cake": pytest.approx(2 / (3 * 2) ** 0.5)}
+    assert store.liked_together(["rum"]) == {} and store.liked_together([]) == {}
+    assert store.liked_together(["tea", "cake"]) == {}
+
+
+def test_reports_are_kept_in_order_with_their_time_and_text_only_where_it_was_given(tmp_path):
+    with closing(Store(tmp_path / "feedback.sqlite3")) as store:
+        store.report(Report("insult", 0.61, "en", "bundled", "what I wrote"))
+        store.report(Report("toxicity", 0.83, "zh"))
+        store.report(Report("threat", 0.5, "en", "", "x" * 5000))
+    with closing(Store(tmp_path / "feedback.sqlite3")) as store:
+        first, second, third = store.reports()
+        assert store.count() == 0, "reports are no ratings"
+    assert (first.category, first.score, first.language, first.model) == ("insult", 0.61, "en", "bundled")
+    assert (first.message, second.message, len(third.message or "")) == ("what I wrote", None, 2000)
+    assert all(one.at.endswith("+00:00") for one in (first, second, third))
+
+
+def test_a_file_of_an_earlier_version_gets_the_table_of_reports(tmp_path):
+    with closing(Store(tmp_path / "feedback.sqlite3")) as store:
+        store.add(Feedback("ann", "film-001", "like"))
+        store._connection.execute("DROP TABLE reports")
+    with closing(Store(tmp_path / "feedback.sqlite3")) as store:
+        store.report(Report("insult", 0.6, "en"))
+        assert len(store.reports()) == store.count() == 1
+
+
+def test_a_report_that_cannot_be_kept_is_told(tmp_path):
+    store = Store(tmp_path / "feedback.sqlite3")
+    store.close()
+    with pytest.raises(StoreError, match="report"):
+        store.report(Report("insult", 0.6, "en"))
+
+
+def test_a_vote_is_kept_with_the_settings_and_nothing_of_who_gave_it(tmp_path):
+    Store(tmp_path / "kept.sqlite3").vote(Vote("neither", "safe: seed 1", "bold: seed 1", "zh", "a writer"))
+    (kept,) = Store(tmp_path / "kept.sqlite3").votes()
+    assert (kept.better, kept.first, kept.second, kept.language, kept.model) == ("neither", "safe: seed 1", "bold: seed 1", "zh", "a writer")  # fmt: skip
+    assert kept.at.startswith("20")
+    with pytest.raises(StoreError):
+        Store().vote(Vote("both", "", "", "en"))

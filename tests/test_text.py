@@ -4,7 +4,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrec.text import MAX_SENTENCE_WORDS, normalise, one_line, plain, second_person, sentences, words
+from genrec.text import (
+    MAX_SENTENCE_WORDS,
+    ends_whole,
+    names_twice,
+    normalise,
+    one_line,
+    plain,
+    repeats,
+    second_person,
+    sentences,
+    stutters,
+    units,
+    with_article,
+    words,
+)
 
 PIECES = st.sampled_from(
     [
@@ -216,3 +230,75 @@ def test_a_phrase_is_said_back_to_the_one_who_said_it(text, expected):
 )
 def test_titles_and_names_are_said_back_as_they_are(text):
     assert second_person(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "is_looping"),
+    [
+        ("后者，医院游戏机前认识的两个人合做了半生游戏机前认识的两个人合做了半生", True),
+        ("a a failed wallpaper cleaner", True),
+        ("She had had enough, and that that was so is known.", False),
+        ("高高兴兴，慢慢来，一点一点地走。", False),
+        ("a plan, a plan", False),
+    ],
+)
+def test_long_runs_said_twice_and_doubled_articles_are_loops(text, is_looping):
+    assert stutters(text) == is_looping
+
+
+def test_units_are_words_in_lower_case_and_chinese_characters():
+    assert units("you mentioned s4.") == {"you", "mentioned", "s", "s4"}
+    assert units("Don't stop 2 read《活着》, VelázquezIt!") == {"don", "t", "stop", "read", "活", "着", "velázquezit"}
+
+
+@pytest.mark.parametrize(
+    ("text", "before", "wishes", "is_repeated"),
+    [
+        ("It is quiet first and everything else second.", "It is quiet first and everything else second. ", [], True),
+        ("It is quiet first and everything else third.", "It is loud first and everything else second. ", [], False),
+        ("For slow films about the sea at night, this.", "Slow films about the sea at night? ", ["slow films about the sea at night"], False),
+        ("**The Man Who Fell to Earth Once Again** it is.", "**The Man Who Fell to Earth Once Again**. ", [], False),
+        ("如果其中一个你早就熟了就说一声。", "如果其中一个你早就熟了，就换。", [], False),
+        ("如果其中一个你早就熟了说一声。", "如果其中一个你早就熟了说一声。", [], True),
+    ],
+)  # fmt: skip
+def test_a_phrase_said_before_is_found_but_for_titles_and_wishes(text, before, wishes, is_repeated):
+    assert repeats(text, before, wishes) == is_repeated
+
+
+@pytest.mark.parametrize(
+    ("text", "is_whole"),
+    [
+        ("It rains.", True),
+        ('"Come in!" ', True),
+        ("慢慢下雨。”", True),
+        ("and a neighbour in the", False),
+        ("还有一个", False),
+    ],
+)
+def test_a_sentence_that_was_cut_off_has_no_mark_at_its_end(text, is_whole):
+    assert ends_whole(text) == is_whole
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [("hour", "an"), ("one-drop beat", "a"), ("unique place", "a"), ("uninteresting one", "an"), ("old film", "an"), ("usual", "a"), ("book", "a")],
+)  # fmt: skip
+def test_the_article_goes_by_the_sound(words, said):
+    assert with_article(words) == f"{said} {words}"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_twice"),
+    [
+        ("Two words put me on to it: thriller and thriller.", True), ("A science fiction and science fiction film.", True), ("我看中的是科幻和科幻这个搭配。", True), ("童年、童年，再加一点温暖。", True),
+        ("Thriller and science fiction.", False), ("Again and again a thriller.", False), ("科幻和惊悚都有。", False), ("A thriller, and thrillers age well.", False),
+    ],
+)  # fmt: skip
+def test_a_label_named_as_two_is_noticed(text, is_twice):
+    assert names_twice(text, {"thriller", "science fiction", "科幻", "童年", "惊悚"}) == is_twice
+
+
+def test_a_latin_name_inside_chinese_is_a_word():
+    assert units("是PFU的，Beat Games做的") >= {"pfu", "games", "beat", "是", "的"}
+    assert not units("是PFU的") & set("PFU")

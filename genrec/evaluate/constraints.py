@@ -13,10 +13,11 @@ from typing import Any
 from genrec.catalogue import Catalogue, read_catalogue
 from genrec.constraints import Fields
 from genrec.interests import understand
-from genrec.retrieval import Ranking, Retriever, SentenceEncoder, read_weights
+from genrec.retrieval import Ranking, Retriever, read_weights
 from genrec.schema import Profile
 from genrec.settings import ASSETS
-from genrec.text import normalise
+from genrec.static_encoder import StaticEncoder
+from genrec.text import normalise, with_article
 from genrec.train.data import read_rows
 from genrec.vocabulary import Vocabulary
 
@@ -103,9 +104,7 @@ def message_of(constraints: Iterable[Row]) -> str:
             parts.append(f"rated {values}")
         elif one["field"] == "streaming_services":
             parts.append(f"available on {values}")
-    genre = " ".join(wanted)
-    article = "an" if genre[:1] in tuple("aeiou") else "a"
-    message = ", ".join([f"I'd like {article} {genre} film".replace("  ", " "), *parts]) + "."
+    message = ", ".join([f"I'd like {with_article(' '.join([*wanted, 'film']))}", *parts]) + "."
     return message + (f" No {' or '.join(refused)}, please." if refused else "")
 
 
@@ -129,7 +128,7 @@ def bundled_rank(catalogue: Catalogue) -> Rank:
     """Ranks a catalogue as the product does with the bundled encoder: each turn understood in the light of those before."""
     vocabulary = Vocabulary.load(ASSETS / "catalogue" / "vocabulary.json").with_terms(catalogue.tags())
     weights = read_weights(ASSETS / "models" / "ranker")
-    retriever = Retriever(catalogue, SentenceEncoder.load(ASSETS / "models" / "encoder"), vocabulary, weights)
+    retriever = Retriever(catalogue, StaticEncoder.load(ASSETS / "models" / "encoder"), vocabulary, weights)
     fields = Fields.of(catalogue.items)
 
     def rank(turns: Sequence[str], profile: Profile) -> Ranking:

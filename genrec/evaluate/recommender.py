@@ -11,7 +11,7 @@ import argparse
 import json
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,16 @@ from genrec.schema import Conversation, Reply, Sampling
 from genrec.settings import ASSETS, Settings
 from genrec.text import normalise
 from genrec.train.corpus import Corpus
-from genrec.train.ranker import LEARNED, Query, cross_validated, load_sources, means, measures, ranked_by
+from genrec.train.ranker import (
+    LEARNED,
+    Query,
+    cross_validated,
+    load_sources,
+    means,
+    measures,
+    ranked_by,
+    with_together,
+)
 
 # What simpler rankings reach on these rows (the data's README), and what is aimed at.
 _FLOORS = {
@@ -61,7 +70,7 @@ def evaluate_ranking(folder: Path, *, ridge: float = 0.01, seeds: Sequence[int] 
     figures = []
     for index, (name, queries) in enumerate(zip(("ReDial", "CPCD"), sources, strict=True)):
         held_out = np.mean([_all_measures(queries, ranked[index]) for ranked in runs], axis=0)  # (num_queries, 3)
-        seen = _all_measures(queries, [ranked_by(query, shipped) for query in queries])
+        seen = _all_measures(queries, [ranked_by(query, shipped) for query in with_together(queries, queries)])
         for column, measure in enumerate(_MEASURES):
             floor, goal = _FLOORS[name, measure]
             value, error = means(held_out, [query.dialogue for query in queries])[column]
@@ -93,12 +102,14 @@ def _all_measures(queries: Sequence[Query], ranked: Sequence[np.ndarray]) -> np.
     return np.array([measures(query, first) for query, first in zip(queries, ranked, strict=True)])
 
 
-def count_repeats(assistant: Assistant, corpus: Corpus, *, num_dialogues: int, seed: int) -> tuple[int, int]:
+def count_repeats(
+    assistant: Assistant, corpus: Corpus, *, num_dialogues: int, seed: int, kept: Path | None = None
+) -> tuple[int, int]:
     """(dialogues in which a rejected or seen item was named again, dialogues) of three turns: a wish, a word that the first pick is not wanted or
-    known already, the wish again. In every other dialogue a second pick is rated with the buttons, as disliked or as seen."""
-    rng = random.Random(seed)
-    num_repeats = 0
-    for number in tqdm(range(num_dialogues), desc="repeats", file=sys.stderr, leave=False):
+    known already, the wish again. In every other dialogue a second pick is rated with the buttons, as disliked or as seen. `kept` as in `resumed`."""
+
+    def has_repeat(number: int) -> bool:
+        rng = random.Random(f"{seed} repeats {number}")
         language, sampling = LANGUAGES[number % 2], Sampling(seed=seed + number)
         wish = corpus.asks("recommend", rng.choice(corpus.items), language, rng)
         first = last_reply(assistant, Conversation(), wish, sampling, language)
@@ -106,24 +117,46 @@ def count_repeats(assistant: Assistant, corpus: Corpus, *, num_dialogues: int, s
         for item in first.items[1:2] if number % 4 < 2 else ():
             conversation = assistant.rate(conversation, item.id, "dislike" if number % 8 < 4 else "seen")
             gone.add(item.id)
-        if first.items:
-            message = corpus.asks("reject", first.items[0], language, rng)
-            second = last_reply(assistant, conversation, message, sampling, language)
-            third = last_reply(assistant, second.conversation, wish, sampling, language)
-            num_repeats += any(item.id in gone for reply in (second, third) for item in reply.items)
-    return num_repeats, num_dialogues
+        if not first.items:
+            return False
+        message = corpus.asks("reject", first.items[0], language, rng)
+        second = last_reply(assistant, conversation, message, sampling, language)
+        third = last_reply(assistant, second.conversation, wish, sampling, language)
+        return any(item.id in gone for reply in (second, third) for item in reply.items)
+
+    wrong = resumed(has_repeat, num_dialogues, key=f"repeats, seed {seed}", kept=kept)
+    return sum(map(bool, wrong)), num_dialogues
 
 
-def count_inventions(assistant: Assistant, corpus: Corpus, *, num_replies: int, seed: int) -> tuple[int, int]:
+def count_inventions(
+    assistant: Assistant, corpus: Corpus, *, num_replies: int, seed: int, kept: Path | None = None
+) -> tuple[int, int]:
     """(titles outside the catalogue that were shown as if verified, replies): a bold title that is neither marked nor, word for word, one of the
-    catalogue's."""
-    rng = random.Random(seed)
-    num_inventions = 0
-    for number in tqdm(range(num_replies), desc="inventions", file=sys.stderr, leave=False):
+    catalogue's. `kept` as in `resumed`."""
+
+    def number_invented(number: int) -> int:
+        rng = random.Random(f"{seed} inventions {number}")
         language, sampling = LANGUAGES[number % 2], Sampling(seed=seed + number)
         message = corpus.asks("recommend", rng.choice(corpus.items), language, rng)
-        num_inventions += inventions(last_reply(assistant, Conversation(), message, sampling, language), assistant)
-    return num_inventions, num_replies
+        return inventions(last_reply(assistant, Conversation(), message, sampling, language), assistant)
+
+    return sum(resumed(number_invented, num_replies, key=f"inventions, seed {seed}", kept=kept)), num_replies
+
+
+def resumed(outcome: Callable[[int], int], total: int, *, key: str, kept: Path | None = None) -> list[int]:
+    """The outcomes of trials 0 … total - 1. With `kept`, a JSONL file, each is written there as soon as it is known, and those that stand there under `key`
+    are not tried again; so a long run may be broken off and gone on with."""
+    known: dict[int, int] = {}
+    if kept and kept.is_file():
+        rows = (json.loads(line) for line in kept.read_text("utf-8").splitlines() if line.endswith("}"))
+        known = {row["number"]: row["wrong"] for row in rows if row["key"] == key}
+    for number in tqdm(range(total), desc=key, file=sys.stderr, leave=False):
+        if number not in known:
+            known[number] = int(outcome(number))
+            if kept:
+                with kept.open("a", encoding="utf-8") as file:
+                    file.write("\n" + json.dumps({"key": key, "number": number, "wrong": known[number]}))
+    return [known[number] for number in range(total)]
 
 
 def inventions(reply: Reply, assistant: Assistant) -> int:
@@ -163,6 +196,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dialogues", type=int, default=0, help="three-turn dialogues for repeats (default: none)")
     parser.add_argument("--replies", type=int, default=0, help="replies for invented titles (default: none)")
     parser.add_argument("--seed", type=int, default=11)
+    parser.add_argument(
+        "--resume", type=Path, help="a JSONL file that keeps each dialogue's and reply's outcome, to go on from"
+    )
     parser.add_argument("--json", action="store_true")
 
 
@@ -175,10 +211,14 @@ def run(args: argparse.Namespace) -> int:
         assistant = load_assistant(Settings(model="bundled", database=":memory:"))
         corpus = Corpus(assistant.catalogue, assistant.vocabulary, held_out=True)
         if args.dialogues:
-            wrong, total = count_repeats(assistant, corpus, num_dialogues=args.dialogues, seed=args.seed)
+            wrong, total = count_repeats(
+                assistant, corpus, num_dialogues=args.dialogues, seed=args.seed, kept=args.resume
+            )
             figures.append(_count_figure("GenRec", "rejected or seen items that came again", wrong, total))
         if args.replies:
-            wrong, total = count_inventions(assistant, corpus, num_replies=args.replies, seed=args.seed)
+            wrong, total = count_inventions(
+                assistant, corpus, num_replies=args.replies, seed=args.seed, kept=args.resume
+            )
             figures.append(_count_figure("GenRec", "unknown titles shown as verified", wrong, total))
     print(json.dumps(figures, ensure_ascii=False) if args.json else as_table(figures))
     return 0
