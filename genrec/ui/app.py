@@ -174,7 +174,9 @@ def build(loading: Future[Assistant], settings: Settings) -> gr.Blocks:
         menu = [temperature, top_p, top_k, length, seed, tone, language, surprise]  # as of Menu
         panel = [explanation, explained, halt]
         explaining = why.click(handlers.explain, [session, rows, explained], panel, show_progress="hidden", **limit)
-        halt.click(handlers.halted, [session, explained], panel, cancels=explaining, **quick)
+        halt.click(None, cancels=explaining)
+        # A cancelled event is heard as failed once its last output is drawn; a handler of the press itself could be drawn before that.
+        explaining.failure(handlers.halted, [session, explained], panel, **quick)
         comparing = both.click(
             with_menu(handlers.compare),
             [session, *menu, one, other],

@@ -443,13 +443,12 @@ class Handlers:
                         break
                     yield render.explaining(share, session.interface), gr.skip(), gr.skip()
         except GenrecError as error:
-            yield self.halted(session, before)
             raise gr.Error(str(error), print_exception=False) from error
         yield shown.rendered(session.interface), shown, gr.update(visible=False)
 
     @staticmethod
     def halted(session: Session, shown: Shown | None) -> tuple[Any, Any, Any]:
-        """The panel as it was before an explanation that was stopped: (panel, what it shows, button that stops it)."""
+        """The panel as it was before an explanation that was stopped or failed: (panel, what it shows, button that stops it)."""
         is_current = shown is not None and shown.reply == session.reply
         panel = (
             shown.rendered(session.interface) if shown and is_current else render.hint("why_hint", session.interface)

@@ -28,6 +28,8 @@ from screen import (
     wait_for_status,
 )
 
+from genrec.errors import EngineError
+
 # Cold start
 
 
@@ -241,7 +243,7 @@ def test_two_cards_rated_in_one_breath_are_both_rated(scripted_page, catalogue):
     expect(page.locator(".genrec-card [aria-pressed=true]")).to_have_count(2)
 
 
-def test_an_explanation_is_stopped_and_the_panel_is_as_before(assistant, serve, visit, monkeypatch):
+def test_an_explanation_that_is_stopped_or_fails_leaves_the_panel_as_it_was(assistant, serve, visit, monkeypatch):
     go_on, is_closed = threading.Event(), threading.Event()
 
     def held(*args, **options):
@@ -262,6 +264,11 @@ def test_an_explanation_is_stopped_and_the_panel_is_as_before(assistant, serve, 
     expect(page.locator("#genrec-halt")).to_be_hidden()
     expect(page.locator("#genrec-explanation")).to_have_text(hint, use_inner_text=True)
     assert is_closed.wait(60) and not go_on.is_set()
+    monkeypatch.setattr(assistant, "explaining", lambda *args, **options: (_ for _ in ()).throw(EngineError("Lost it.")))
+    page.click("#genrec-why")
+    page.get_by_text("Lost it.").wait_for()
+    expect(page.locator("#genrec-halt")).to_be_hidden()
+    expect(page.locator("#genrec-explanation")).to_have_text(hint, use_inner_text=True)
     monkeypatch.undo()
     page.click("#genrec-why")
     page.wait_for_selector("#genrec-explanation .why .said")
