@@ -104,6 +104,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="auto, bundled, a hub id or a folder")
+    parser.add_argument("--quantize", choices=("int8", "int4"), help="weights of a local model in fewer bits")
     parser.add_argument(
         "--engine-url", help="an OpenAI-compatible server to write with, for example http://localhost:8000/v1"
     )
@@ -140,7 +141,8 @@ def _add_development(commands: Any, arguments: Sequence[str]) -> None:
 
 def _settings(args: argparse.Namespace) -> Settings:
     settings = from_env(os.environ)
-    options = {"model": args.model, "engine_url": args.engine_url, "catalogue": args.catalogue, "columns": args.columns}
+    named = ("model", "quantize", "engine_url", "catalogue", "columns")
+    options = {name: getattr(args, name) for name in named}
     return settings.with_options(**options, database=":memory:")  # nobody rates on the command line
 
 

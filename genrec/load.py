@@ -195,26 +195,32 @@ def _load_engine(settings: Settings, assets: Path, notices: list[str]):
         return RemoteEngine.connect(
             settings.engine_url, model=settings.model if is_named else "", key=settings.engine_key
         )
+    if settings.quantize not in ("", "int8", "int4"):
+        raise SettingsError(f"GENREC_QUANTIZE must be int8 or int4, but is {settings.quantize!r}.")
+    if settings.quantize and importlib.util.find_spec("torchao") is None:
+        raise SettingsError("GENREC_QUANTIZE needs one more package: pip install torchao")
     name = settings.model
     if name == "auto":
         name = HUB_MODEL if has_cuda() else "bundled"
         if name != "bundled":
             try:
-                return _load_hub(name)
+                return _load_hub(name, settings.quantize)
             except EngineError as error:
                 notices.append(f"{error} The bundled writer serves.")
                 name = "bundled"
     if name == "bundled":
+        if settings.quantize:
+            notices.append("Fewer bits are for larger models; the bundled writer is left as it is.")
         check_asset(assets / "models" / "writer")
         return LocalEngine.load_plain(assets / "models" / "writer", name=BUNDLED)
     if Path(name).is_dir():
-        return LocalEngine.load(name)
+        return LocalEngine.load(name, quantize=settings.quantize)
     if name.startswith((".", "/", "~")) or "/" not in name:
         raise SettingsError(
             f"There is no model folder {name}. Give a folder, a hub id such as {HUB_MODEL}, `bundled` or `auto`."
         )
     try:
-        return _load_hub(name)
+        return _load_hub(name, settings.quantize)
     except EngineError as error:
         notices.append(f"{error} The bundled writer serves.")
         check_asset(assets / "models" / "writer")
@@ -231,7 +237,7 @@ def has_cuda() -> bool:
     return torch.cuda.is_available()
 
 
-def _load_hub(name: str):
+def _load_hub(name: str, quantize: str):
     """A hub model: from the local cache if it is there, else from the hub, which is first asked whether it answers.
 
     Raises:
@@ -240,13 +246,13 @@ def _load_hub(name: str):
     from genrec.engines.local import LocalEngine
 
     try:
-        return LocalEngine.load(name, is_local_only=True)
+        return LocalEngine.load(name, quantize=quantize, is_local_only=True)
     except EngineError:
         if not is_hub_reachable():
             raise EngineError(
                 f"The model {name} is not on this machine, and the model hub cannot be reached."
             ) from None
-    return LocalEngine.load(name, is_local_only=False)
+    return LocalEngine.load(name, quantize=quantize, is_local_only=False)
 
 
 def is_hub_reachable() -> bool:

@@ -32,6 +32,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+from genrec.engines.decoder import LeanDecoder
 from genrec.engines.filters import hide_thoughts, stop_before
 from genrec.engines.local import LocalEngine
 from genrec.errors import EngineError
@@ -503,6 +504,21 @@ def test_a_saved_model_loads_from_its_folder_and_describes_itself(folders):
     model = AutoModelForCausalLM.from_pretrained(folders["mistral"], local_files_only=True)
     assert info.num_parameters == sum(parameter.numel() for parameter in model.parameters())
     assert "".join(engine.stream(MESSAGES, Sampling(seed=1, max_new_tokens=8)))
+
+
+def test_a_model_in_eight_bits_says_nearly_the_same(folders):
+    whole, small = (LocalEngine.load(str(folders["qwen3"]), quantize=bits) for bits in ("", "int8"))
+    assert small.describe().dtype == "int8" and small.describe().num_parameters == whole.describe().num_parameters
+    assert isinstance(small.decoder, LeanDecoder)
+    found, wanted = (engine.score([MESSAGES], "calm jazz, a long walk") for engine in (small, whole))
+    assert 0 < np.abs(found - wanted).max() < 0.05 * np.abs(wanted).max()
+    assert "".join(small.stream(MESSAGES, Sampling(seed=1, max_new_tokens=8)))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU computes with four bits")
+def test_four_bits_without_a_gpu_are_refused_in_one_line(folders):
+    with pytest.raises(EngineError, match="int4 needs a CUDA device"):
+        LocalEngine.load(str(folders["qwen3"]), quantize="int4")
 
 
 def test_the_bundled_writer_loads_and_writes(writer):

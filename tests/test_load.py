@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,7 @@ def test_a_missing_or_broken_card_is_named(copied, card):
         ({"model": "typo"}, SettingsError, "typo"),
         ({"toxicity": "harsh"}, SettingsError, "harsh"),
         ({"mode": "ajar"}, SettingsError, "ajar"),
+        ({"quantize": "int2"}, SettingsError, "int2"),
         ({"catalogue": "/no/such/file.jsonl"}, CatalogueError, "/no/such/file.jsonl"),
     ],
 )
@@ -136,6 +138,17 @@ def test_a_setting_that_names_nothing_stops_the_start_in_one_line(settings, chan
     with pytest.raises(error) as raised:
         load_assistant(settings.with_options(**changes))
     assert named in one_line(raised.value)
+
+
+def test_fewer_bits_leave_the_bundled_writer_as_it_is_and_say_so(settings):
+    assistant = load_assistant(replace(settings, quantize="int8"))
+    assert assistant.engine.describe().dtype == "float32" and "larger models" in assistant.notice
+
+
+def test_fewer_bits_without_their_package_stop_the_start_with_what_to_install(settings, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "torchao" else True)
+    with pytest.raises(SettingsError, match="pip install torchao"):
+        load_assistant(replace(settings, quantize="int8"))
 
 
 def test_a_folder_without_a_model_stops_the_start_in_one_line(settings, tmp_path):

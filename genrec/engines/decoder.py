@@ -218,8 +218,10 @@ class _Projection:
         return torch.mm(rows, self.weight) if self.bias is None else torch.addmm(self.bias, rows, self.weight)
 
     @classmethod
-    def of(cls, *linears: Any, is_shared: bool) -> _Projection:
-        """The fused weights; with `is_shared` the layers keep views of them instead of weights of their own."""
+    def of(cls, *linears: Any, is_shared: bool) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The fused weights; with `is_shared` the layers keep views of them instead of weights of their own. Layers in few bits stay apart, as they are."""
+        if any(type(linear.weight.data) is not torch.Tensor for linear in linears):
+            return lambda rows: torch.cat([linear(rows) for linear in linears], 1)
         weight = torch.cat([linear.weight for linear in linears]).t()
         if weight.device.type != "cuda":  # cuBLAS takes it as it stands
             weight = weight.contiguous()
@@ -234,12 +236,12 @@ class _Projection:
 @dataclass(frozen=True)
 class _Layer:
     input_norm: torch.Tensor
-    qkv: _Projection
+    qkv: Callable[[torch.Tensor], torch.Tensor]
     head_norm: torch.Tensor | None  # (query and key heads, D), Qwen3's
-    out: _Projection
+    out: Callable[[torch.Tensor], torch.Tensor]
     mlp_norm: torch.Tensor
-    gate_up: _Projection
-    down: _Projection
+    gate_up: Callable[[torch.Tensor], torch.Tensor]
+    down: Callable[[torch.Tensor], torch.Tensor]
 
     @classmethod
     def of(cls, layer: Any, num_heads: int, num_kv: int, is_shared: bool) -> _Layer:

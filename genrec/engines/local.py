@@ -64,8 +64,9 @@ class LocalEngine:
         self._has_system_role = self._accepts_system_role()
 
     @classmethod
-    def of(cls, model: Any, tokenizer: Any, *, name: str, cache_bytes: int = 0) -> LocalEngine:
-        """An engine for a model and a tokenizer of transformers; 0 `cache_bytes` takes a share of the memory that is free."""
+    def of(cls, model: Any, tokenizer: Any, *, name: str, dtype: str = "", cache_bytes: int = 0) -> LocalEngine:
+        """An engine for a model and a tokenizer of transformers. `dtype` names what most weights are kept in, unless the model says it; 0 `cache_bytes` takes
+        a share of the memory that is free."""
         from genrec.engines.decoder import decoder_for
         from genrec.engines.pooled import pooled_decoders
 
@@ -73,18 +74,20 @@ class LocalEngine:
         window = _smallest(getattr(model.config.get_text_config(), "max_position_embeddings", None), read.window)
         ends = _end_ids(getattr(model, "generation_config", None), model.config, tokenizer)
         info = _described(
-            vars(model.config), name, str(model.device), str(model.dtype), model.num_parameters(), window
+            vars(model.config), name, str(model.device), dtype or str(model.dtype), model.num_parameters(), window
         )  # fmt: skip
         cache_bytes = cache_bytes or _spare_bytes(model.device)
         decoder = decoder_for(model, pooled_decoders(model, cache_bytes))
         return cls(decoder, read, info, ends=ends, cache_bytes=cache_bytes)
 
     @classmethod
-    def load(cls, source: str, *, name: str = "", device: str = "", is_local_only: bool = True) -> LocalEngine:
-        """The model of a folder or hub id. On CUDA in bf16; on a processor in bf16 where it computes in it natively.
+    def load(
+        cls, source: str, *, name: str = "", device: str = "", quantize: str = "", is_local_only: bool = True
+    ) -> LocalEngine:
+        """The model of a folder or hub id. On CUDA in bf16; on a processor in bf16 where it computes in it natively. `quantize` is int8 or int4.
 
         Raises:
-            EngineError: nothing there can be loaded as a causal language model.
+            EngineError: nothing there can be loaded as a causal language model, or not with so few bits.
         """
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -96,10 +99,12 @@ class LocalEngine:
             model = AutoModelForCausalLM.from_pretrained(
                 source, dtype=_fast_dtype(device), local_files_only=is_local_only
             )
+            if quantize:
+                _quantize(model, quantize, device)
             model.to(device)  # type: ignore[arg-type]
         except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:  # the last: out of memory
             raise EngineError(f"The model {source} cannot be loaded: {first_line(error)}") from error
-        return cls.of(model, tokenizer, name=name or source)
+        return cls.of(model, tokenizer, name=name or source, dtype=quantize)
 
     @classmethod
     def load_plain(cls, folder: Path, *, name: str) -> LocalEngine:
@@ -284,6 +289,23 @@ def _fast_dtype(device: str) -> torch.dtype:
         flags = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
         return torch.bfloat16 if flags.get("avx512_bf16") or flags.get("amx_bf16") else torch.float32
     return torch.bfloat16 if not device.startswith("cuda") or torch.cuda.is_bf16_supported() else torch.float16
+
+
+def _quantize(model: Any, quantize: str, device: str) -> None:
+    """Puts the layers' matrices, in place and one after another on `device`, in 8 bits a row or in 4 bits a group of 128; head and embeddings stay.
+
+    Raises:
+        ValueError: this device does not compute with so few.
+    """
+    import torch
+    from torchao.quantization import Int4WeightOnlyConfig, Int8WeightOnlyConfig, quantize_
+
+    if quantize == "int4" and not device.startswith("cuda"):
+        raise ValueError("int4 needs a CUDA device; int8 works on a processor too")
+    int4 = {"group_size": 128, "int4_packing_format": "tile_packed_to_4d"}  # PyTorch's own kernel computes with these
+    config = Int4WeightOnlyConfig(**int4) if quantize == "int4" else Int8WeightOnlyConfig()
+    head = model.get_output_embeddings()
+    quantize_(model, config, lambda part, _: type(part) is torch.nn.Linear and part is not head, device=device)
 
 
 def _spare_bytes(device: torch.device | None) -> int:
