@@ -94,6 +94,9 @@ class Note:
     def skip(self, scores):
         self.first_wanted += len(scores)
 
+    def hand_on(self):
+        pass
+
     def fail(self, error):
         self.error = error
         self.ended.set()
@@ -244,6 +247,18 @@ def test_two_sequences_from_one_beginning_leave_each_other_alone(scheduler):
         np.testing.assert_allclose(note.logits[-1][0], whole([*note.ids, note.ids[-1]])[-1], atol=2e-4)
 
 
+def test_among_many_ended_replies_the_oldest_gives_its_memory_to_the_next(scheduler, monkeypatch):
+    scheduler._max_open = 2
+    made, new_cache = [], scheduler.decoder.new_cache
+    monkeypatch.setattr(scheduler.decoder, "new_cache", lambda num_tokens: made.append(1) or new_cache(num_tokens))
+    beginning = list(range(30, 50))
+    for ids in [[number, 5, 6] for number in range(10, 14)] + [beginning, [*beginning, 7], [*beginning[:9], 8, 9], [11, 5, 7]]:
+        scheduler.submit(note := Note(ids, script=[40]))
+        assert note.wait().error is None
+        np.testing.assert_allclose(note.logits[-1][0], whole([*ids, 40])[-1], atol=2e-4)
+    assert len(made) == 4 and len(scheduler._kept) == 4
+
+
 def test_a_reply_just_written_is_scored_by_what_it_scored_when_it_was_drawn(scheduler, fed):
     prompt, text = list(range(3, 33)), [40, 41, 42, 43, 44]
     scheduler.submit(note := Note(prompt, script=text))
@@ -265,6 +280,19 @@ def test_logits_become_log_probabilities_whatever_their_number():
     for num_rows in (0, 1, 32, 33, 70):
         wanted = torch.logsumexp(torch.tensor(logits[:num_rows]), 1).numpy()
         np.testing.assert_allclose(log_sum_exp(logits[:num_rows]), wanted, rtol=1e-6)
+
+
+def test_nobody_hears_of_a_step_before_all_have_drawn(scheduler):
+    notes = [Note([number, 5], script=[40, 41]) for number in range(10, 14)]
+    heard = []
+    for note in notes:
+        note.hand_on = lambda: heard.append([len(each.logits) for each in notes])
+    with scheduler._changed:  # all wait before the first step
+        for note in notes:
+            scheduler.submit(note)
+    for note in notes:
+        assert note.wait().error is None
+    assert heard == [[number] * 4 for number in (1, 2, 3) for _ in notes]
 
 
 def test_what_is_shared_is_counted_from_the_beginning():
@@ -335,7 +363,7 @@ def test_scoring_waits_while_others_write_but_not_for_ever(scheduler, fed):
 
 def test_more_replies_than_there_is_memory_for_wait_their_turn():
     scheduler = Scheduler(decoder := LeanDecoder(tiny()), cache_bytes=0)
-    scheduler._max_tokens = 2 * 64
+    scheduler._max_tokens = 2 * decoder.new_cache(1).capacity
     sizes, forward = [], decoder.forward
     decoder.forward = lambda runs: sizes.append(len(runs)) or forward(runs)
     notes = [Note([number + 3] * 30, script=[5] * 10) for number in range(5)]

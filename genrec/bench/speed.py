@@ -264,11 +264,13 @@ def follow_up_s(engine: LocalEngine, prompt: Prompt, *, repeats: int = 5) -> tup
     followed: list[float] = []
     for number in range(repeats):
         system, *turns = prompt
-        opened = [{**system, "content": f"{number} {number + repeats}\n\n{number}. {system['content']}"}, *turns]
-        other = [{**opened[0], "content": opened[0]["content"].replace(f"\n\n{number}.", f"\n\n{number + repeats}.")}]
+        opened, other = (
+            [{**system, "content": system["content"].replace("\n\n", f"\n\n{first}. ", 1)}, *turns]  # the facts, which every model reads
+            for first in (number, number + repeats)
+        )
         reply = "".join(engine.stream(opened, Sampling(seed=number, max_new_tokens=60)))
         second = [*turns, {"role": "assistant", "content": reply}, {"role": "user", "content": "Something shorter?"}]
-        for head, times in ((other, fresh), (opened[:1], followed)):
+        for head, times in ((other[:1], fresh), (opened[:1], followed)):
             begun = time.perf_counter()
             next(engine.stream([*head, *second], Sampling(seed=number)))
             times.append(time.perf_counter() - begun)

@@ -8,6 +8,7 @@ tests/test_plain.py holds the logits to transformers' own.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import math
@@ -23,10 +24,14 @@ from genrec.engines.runs import Cache, Run, rounded_up
 _MULTIPLE = 4  # rows: a product of 7 takes 1.6 times as long as one of 8
 _MLP_ROWS, _PIECE_ROWS = 96, 64  # that are computed at once, for what lies between to stay in the cache
 _FEW = 4  # tokens of one sequence that attend one by one: a product of few rows spends its time on copying the keys
+_SMALL = 10**6  # multiplications of a product that OpenBLAS computes on AVX-512 without copying its factors first
+_NUM_SMALL = 16  # rows up to which it pays to cut the weights so small
 _LARGE = 2**20  # numbers: numpy asks for huge pages from 4 MiB on, and keys are read at memory's speed
 
 
 class _Layer(NamedTuple):
+    """Weights with rows that are contiguous: those of columns take twice as long for few tokens, a fifth longer for many."""
+
     qkv: np.ndarray  # (hidden, 3 * hidden)
     out: np.ndarray  # (hidden, hidden)
     gate_up: np.ndarray  # (2, hidden, inner)
@@ -106,9 +111,9 @@ class PlainDecoder:
             of("self_attn.v", before),
         ]
         return _Layer(
-            np.concatenate(qkv, 1),
+            np.ascontiguousarray(np.concatenate(qkv, 1)),
             np.ascontiguousarray(of("self_attn.o")),
-            np.stack([of("mlp.gate", after, -1.0), of("mlp.up", after, -1.0)]),
+            np.ascontiguousarray([of("mlp.gate", after, -1.0), of("mlp.up", after, -1.0)]),
             np.ascontiguousarray(of("mlp.down")),
         )
 
@@ -149,13 +154,13 @@ class PlainDecoder:
         ]
         groups = self._groups(runs, heads[:, 0], attended.reshape(len(ids), self._heads, self._size))
         for index, layer in enumerate(self._layers):
-            np.matmul(self._normed(hidden, normed), layer.qkv, out=qkv)
+            _multiply(self._normed(hidden, normed), layer.qkv, qkv)
             pairs *= turns
             for target, new in stores:
                 target[index] = new
             for group in groups:
                 self._attend(index, group)
-            hidden += np.matmul(attended, layer.out, out=added)
+            hidden += _multiply(attended, layer.out, added)
             self._normed(hidden, normed)
             for begin in range(0, len(ids), _MLP_ROWS):
                 rows = slice(begin, begin + _MLP_ROWS)
@@ -163,7 +168,8 @@ class PlainDecoder:
             hidden += added
         if len(wanted) < len(ids):
             hidden = hidden[_padded(wanted)]
-        logits = self._normed(hidden, hidden) @ self._head
+        logits = np.empty((len(hidden), self._head.shape[1]), np.float32)
+        _multiply(self._normed(hidden, hidden), self._head, logits)
         for run in runs:
             run.cache.ids += run.ids
         return logits[: len(wanted)]
@@ -234,13 +240,13 @@ class PlainDecoder:
         inner = layer.gate_up.shape[2]
         # each contiguous: of interleaved ones numpy makes copies before it writes to one
         gate, up = self._of("gate_up", 2 * len(normed), inner).reshape(2, -1, inner)
-        np.matmul(normed, layer.gate_up[0], out=gate)
-        np.matmul(normed, layer.gate_up[1], out=up)
+        _multiply(normed, layer.gate_up[0], gate)
+        _multiply(normed, layer.gate_up[1], up)
         up *= gate
         np.exp(gate, out=gate)
         gate += 1
         up /= gate
-        np.matmul(up, layer.down, out=added)
+        _multiply(up, layer.down, added)
 
     def _normed(self, hidden: np.ndarray, normed: np.ndarray) -> np.ndarray:
         """RMS norm without its weights, which are in the matrix that comes next; written to `normed`."""
@@ -253,6 +259,23 @@ class PlainDecoder:
         if name not in self._memory or self._memory[name].size < size:
             self._memory[name] = np.empty(size, np.float32)
         return self._memory[name][:size].reshape(num_rows, width)
+
+
+def _multiply(rows: np.ndarray, weight: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """rows (n, K) by weight (K, N), written to `out` (n, N). Few rows are multiplied by strips of the weight that are small enough for no copy to be made of them."""
+    (num_rows, width), num_columns = rows.shape, weight.shape[1]
+    if not 1 < num_rows <= _NUM_SMALL:
+        return np.matmul(rows, weight, out=out)
+    num_strips = _num_strips(num_rows * width, num_columns)
+    strips = weight.reshape(width, num_strips, -1).transpose(1, 0, 2)
+    np.matmul(rows, strips, out=out.reshape(num_rows, num_strips, -1).transpose(1, 0, 2))
+    return out
+
+
+@functools.cache
+def _num_strips(size: int, num_columns: int) -> int:
+    """Into how many equal strips a weight is cut for rows of so many numbers."""
+    return next(number for number in range(1, num_columns + 1) if num_columns % number == 0 and size * num_columns <= _SMALL * number)
 
 
 def _padded(rows: list[int]) -> list[int]:

@@ -61,6 +61,7 @@ class ReplyTask:
         self._following: dict[tuple[int, ...], int] = dict(
             zip(pairwise(ids), range(2, len(ids)))
         )  # where it went on, for each two tokens
+        self._ready: list[str] = []  # pieces of the step that is under way
         self._pieces: queue.SimpleQueue[str | EngineError | None] = queue.SimpleQueue()  # None ends it
 
     def pieces(self) -> Generator[str, None, None]:
@@ -86,7 +87,7 @@ class ReplyTask:
         self._sequence.append(token)
         if piece := self._decode(token):
             self._locks.heard(piece)
-            self._pieces.put(piece)
+            self._ready.append(piece)
         return [token] if len(self._written) < self._limit else []
 
     def guess(self, num_tokens: int) -> list[int]:
@@ -128,7 +129,13 @@ class ReplyTask:
             self._locks.banned(),
         )
 
+    def hand_on(self) -> None:
+        for piece in self._ready:
+            self._pieces.put(piece)
+        self._ready.clear()
+
     def fail(self, error: EngineError) -> None:
+        self.hand_on()
         self._pieces.put(error)
 
     def end(self) -> None:
@@ -173,6 +180,9 @@ class ScoreTask:
     def skip(self, scores: list[float]) -> None:
         self._scores.append(np.array(scores, np.float32))
         self.first_wanted += len(scores)
+
+    def hand_on(self) -> None:
+        pass
 
     def fail(self, error: EngineError) -> None:
         self._done.put(error)
