@@ -22,6 +22,7 @@ class Settings:
         ""  # an OpenAI-compatible server, or several with the same model by commas; replaces the local model
     )
     engine_key: str = ""
+    compare: str = ""  # a second model to compare replies with: bundled | hub id | folder | a server's address
     encoder: str = "bundled"  # bundled | hub id | folder
     toxicity: str = "bundled"  # bundled | original | unbiased | multilingual
     mode: str = "catalogue"  # catalogue | open: a chat model may also name what the catalogue does not have, marked as unverified

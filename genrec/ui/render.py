@@ -351,11 +351,11 @@ def comparison(
         drawn = f'<p class="genrec-quiet">{escape(drawn_with(reply, name))}</p>' if vote and reply else ""
         is_picked = (vote, letter) in (("first", "A"), ("second", "B"))
         sides.append(
-            f'<article class="genrec-card{" is-picked" if is_picked else ""}" aria-label="{letter}" aria-busy="{str(not _is_whole(reply)).lower()}">'
+            f'<article class="genrec-card{" is-picked" if is_picked else ""}" aria-label="{letter}" aria-busy="{str(not is_whole(reply)).lower()}">'
             f'<h3 class="genrec-title">{letter}{" ✓" if is_picked else ""}</h3>{text or "<p>…</p>"}{drawn}</article>'
         )
     end = ""
-    if not vote and all(map(_is_whole, replies)):
+    if not vote and all(map(is_whole, replies)):
         buttons = "".join(
             f'<button type="button" class="genrec-button" data-act="vote:{better}">{say(f"vote_{better}", language)}</button>'
             for better in ("first", "second", "neither")
@@ -364,14 +364,14 @@ def comparison(
     return _panel(f'<h2>{escape(message)}</h2><div class="genrec-sides">{"".join(sides)}</div>{end}')
 
 
-def _is_whole(reply: Reply | None) -> bool:
+def is_whole(reply: Reply | None) -> bool:
     return reply is not None and reply.status != "writing"
 
 
 def drawn_with(reply: Reply, name: str) -> str:
     """How a reply was drawn, with what its setting is called."""
     drawn = reply.sampling
-    return f"{name}: temperature {drawn.temperature:g}, top-p {drawn.top_p:g}, surprise {drawn.surprise:g}, seed {drawn.seed}"
+    return f"{name}: temperature {drawn.temperature:g}, top-p {drawn.top_p:g}, surprise {drawn.surprise:g}, seed {drawn.seed}, {reply.model}"
 
 
 def prose(text: str) -> str:

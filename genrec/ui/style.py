@@ -111,7 +111,7 @@ button[role=tab] {padding: 6px 10px; font-size: .92em} .gradio-container button[
 # A click on anything with data-act reaches Python as an event. The same one within 400 ms is a double click and counts once.
 CLICKS = """
 let last = '', at = 0;
-const events = {ask: 'submit', say: 'submit', retry: 'submit', export: 'download'};
+const events = {ask: 'submit', say: 'submit', retry: 'submit', export: 'download', undo: 'undo'};
 element.addEventListener('click', event => {
   const target = event.target.closest('[data-act]');
   if (!target || target.disabled) return;

@@ -169,6 +169,11 @@ TEXTS: dict[str, tuple[str, str]] = {  # English, Chinese
     "first_setting": ("One setting", "一种设置"),
     "second_setting": ("The other", "另一种"),
     "mine": ("As set in the menu", "菜单里的设置"),
+    "second_model": ("As in the menu, the other model", "菜单里的设置，换个模型"),
+    "loading_second": (
+        "Loading the other model; the first time takes a while …",
+        "正在加载另一个模型，第一次要等一会儿 …",
+    ),
     "other_seed": ("As in the menu, another seed", "菜单里的设置，换个种子"),
     "write_both": ("Write both", "写两个看看"),
     "compare_first": (
