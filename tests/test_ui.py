@@ -16,7 +16,8 @@ from html import escape
 import gradio as gr
 import pytest
 
-from genrec.errors import EngineError
+from genrec import retrieval
+from genrec.errors import EngineError, StoreError
 from genrec.onboarding import onboarding
 from genrec.schema import (
     Candidate,
@@ -35,7 +36,7 @@ from genrec.ui.app import launch
 from genrec.ui.handlers import Handlers, Screen, Shown, screen
 from genrec.ui.menu import Menu, with_menu
 from genrec.ui.session import Session, chat_rows, new_session, paced, typed_message
-from genrec.ui.texts import CATEGORIES, FIGURES, REASONS, SAID, TEXTS
+from genrec.ui.texts import CATEGORIES, FEATURES, FIGURES, REASONS, SAID, TEXTS
 
 
 def loaded(assistant):
@@ -534,6 +535,24 @@ def test_a_thumb_that_cannot_be_kept_is_said(answered):
         one.rate(session, like(1, True))
 
 
+def test_the_trace_and_a_pop_up_speak_the_language_of_the_page(handlers, monkeypatch):
+    one = handlers("Fine.")
+    end = last(begun(one, one.take("慢热的科幻片", new_session(), "zh")))
+    assert re.search(r"<td>电影</td>.*名气 \d\.\d\d", end.trace) and "温度 0.7" in end.trace
+    assert not re.search(r"popularity|temperature|<td>film</td>", end.trace)
+    assert set(FEATURES) == set(retrieval.FEATURES)
+    with pytest.raises(gr.Error) as refused:
+        next(one.explain(new_session(interface="zh"), 8))
+    assert (refused.value.title, has_cjk(refused.value.message)) == ("还不行", True)
+    monkeypatch.setattr(
+        one._assistant.store, "vote", lambda vote: (_ for _ in ()).throw(StoreError("No room.", "没有地方。"))
+    )
+    *_, (_, shown) = compared(one, end.session)
+    with pytest.raises(gr.Error) as failed:
+        one.vote(end.session, shown, gr.EventData(None, {"act": "vote:first"}))
+    assert (failed.value.title, failed.value.message) == ("没有成功", "没有地方。")
+
+
 # Explain, look closer, export
 
 
@@ -716,7 +735,7 @@ def test_the_interface_speaks_the_language_of_the_page(handlers, catalogue):
 
 
 def test_every_text_of_the_interface_is_there_in_both_languages():
-    for table in (TEXTS, CATEGORIES, REASONS, SAID):
+    for table in (TEXTS, CATEGORIES, REASONS, SAID, FEATURES):
         for key, (english, chinese) in table.items():
             assert english and (has_cjk(chinese) or english == chinese), key
             assert re.findall(r"{[^}]*}", english) == re.findall(r"{[^}]*}", chinese), key

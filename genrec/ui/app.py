@@ -45,7 +45,7 @@ def build(loading: Future[Assistant], settings: Settings) -> gr.Blocks:
         interface = gr.Textbox(visible="hidden")
         file = gr.JSON(visible="hidden")
         clock = gr.Timer(1.0)
-        with gr.Sidebar(open=False, label=label("menu"), elem_id="genrec-sidebar"):
+        with gr.Sidebar(open=False, width=360, label=label("menu"), elem_id="genrec-sidebar"):
             fresh = gr.Button(label("new_chat"), variant="primary", elem_id="genrec-new")
             with gr.Accordion(label("history"), open=True):
                 search = gr.Textbox(label=label("search"), max_length=100, elem_id="genrec-search")

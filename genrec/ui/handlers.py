@@ -42,6 +42,7 @@ from genrec.ui.session import (
     typed_message,
 )
 from genrec.ui.texts import EXAMPLES, SAID, say
+from genrec.vocabulary import Vocabulary
 
 _MAX_LINKED = 2000  # characters of a demo prompt in a link
 _ENDING_S = 0.5  # a reply looks at least every fifth of a second whether it is to end
@@ -245,7 +246,7 @@ class Handlers:
     def _answered(self, session: Session, menu: Menu, writing: Writing) -> Iterator[Screen]:
         """The reply, until it is whole or the visitor wishes it to end."""
         if menu.is_seed_unread:
-            gr.Info(say("bad_seed", session.interface), duration=5)
+            _inform("bad_seed", session)
         sampling = menu.sampling(session.message)
         session = replace(session, tone=menu.tone)
         while not self._loading.done():  # in short waits, so that Stop is heard
@@ -255,7 +256,7 @@ class Handlers:
                 yield from self._wished(writing, session)
                 return
         if session.catalogue and not self._catalogues.get(session.catalogue):
-            gr.Info(say("catalogue_gone", session.interface), duration=6)
+            _inform("catalogue_gone", session)
             session = replace(session, catalogue="")
         yield screen(status=say("looking", session.interface))
         try:
@@ -312,7 +313,7 @@ class Handlers:
             explanation=render.hint("why_hint", language),
             interests=self._interests(session),
             safety=render.safety(session.message, reply, language),
-            trace=render.trace(reply, language, can_score=is_scored),
+            trace=render.trace(reply, language, self._vocabulary(session), can_score=is_scored),
             halt=gr.update(visible=False),
         )
 
@@ -330,8 +331,10 @@ class Handlers:
 
     def _interests(self, session: Session) -> str:
         items = self._assistant_of(session).catalogue.by_id if self._loading.done() else {}
-        vocabulary = self._assistant_of(session).vocabulary if self._loading.done() else None
-        return render.interests(session.conversation.profile, items, vocabulary, session.interface)
+        return render.interests(session.conversation.profile, items, self._vocabulary(session), session.interface)
+
+    def _vocabulary(self, session: Session) -> Vocabulary | None:
+        return self._assistant_of(session).vocabulary if self._loading.done() else None
 
     def stop(self, session: Session) -> Screen:
         """Keeps what was written when the visitor pressed Stop; a message that was not begun goes back into the box. A reply that is being written
@@ -423,7 +426,7 @@ class Handlers:
             return screen()
         reply = session.exchanges[number].reply
         if reply is None or not reply.items:
-            gr.Info(say("unrateable", session.interface), duration=3)
+            _inform("unrateable", session)
             return screen()
         is_like = event.liked in (True, "Like")
         return self._rate(session, [item.id for item in reply.items], "like" if is_like else "dislike")
@@ -435,8 +438,8 @@ class Handlers:
                 conversation = self._assistant_of(session).rate(conversation, item_id, rating)
                 session = session.rated(item_id, rating)
         except (StoreError, InputError) as error:
-            raise gr.Error(str(error), print_exception=False) from error
-        gr.Info(say(f"noted_{rating}", session.interface), duration=3)
+            raise _failure(error, session) from error
+        _inform(f"noted_{rating}", session)
         session = replace(session, conversation=conversation)
         return screen(session=session, cards=self._cards(session), interests=self._interests(session))
 
@@ -448,7 +451,7 @@ class Handlers:
             try:
                 conversation = self._assistant_of(session).forget(conversation, key)
             except StoreError as error:
-                raise gr.Error(str(error), print_exception=False) from error
+                raise _failure(error, session) from error
             ratings = {id: given for id, given in session.ratings.items() if id != key}
             session = replace(session, ratings=ratings)
         else:
@@ -471,8 +474,8 @@ class Handlers:
         try:
             self._assistant_of(session).report(session.reply, session.message if is_message_sent else None)
         except StoreError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-        gr.Info(say("noted_wrong", session.interface), duration=3)
+            raise _failure(error, session) from error
+        _inform("noted_wrong", session)
         return screen()
 
     def _probabilities(self, session: Session) -> Screen:
@@ -482,8 +485,8 @@ class Handlers:
         try:
             tokens = self._assistant_of(session).token_probabilities(reply)
         except GenrecError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-        return screen(trace=render.trace(reply, session.interface, tokens=tokens))
+            raise _failure(error, session) from error
+        return screen(trace=render.trace(reply, session.interface, self._vocabulary(session), tokens=tokens))
 
     def explain(self, session: Session, num_rows: int, before: Shown | None = None) -> Iterator[tuple[Any, Any, Any]]:
         """Which words led to the last reply: (panel, what it shows, button that stops it), how far it is until it is there. What was scored `before`,
@@ -491,7 +494,7 @@ class Handlers:
         reply = session.reply
         if session.is_writing or reply is None or not reply.text:
             hint = "busy_writing" if session.is_writing else "explain_first"
-            raise gr.Error(say(hint, session.interface), duration=6, print_exception=False)
+            raise _refusal(hint, session)
         shown = before if before and before.reply == reply else Shown(reply)
         yield render.explaining(0.0, session.interface), shown, gr.update(visible=True)
         try:
@@ -513,7 +516,7 @@ class Handlers:
                         break
                     yield render.explaining(share, session.interface), gr.skip(), gr.skip()
         except GenrecError as error:
-            raise gr.Error(str(error), print_exception=False) from error
+            raise _failure(error, session) from error
         yield gr.skip(), shown, gr.skip()
 
     @staticmethod
@@ -536,7 +539,7 @@ class Handlers:
         """Writes the last message in two settings, one after the other, in an order that is drawn: (as a panel, what it shows)."""
         if session.is_writing or not session.exchanges:
             hint = "busy_writing" if session.is_writing else "compare_first"
-            raise gr.Error(say(hint, session.interface), duration=6, print_exception=False)
+            raise _refusal(hint, session)
         mine = menu.sampling(session.message)
         mine = replace(mine, seed=secrets.randbits(31) if mine.seed is None else mine.seed)
         shown = Comparison(session.message, tuple(random.sample((first, second), 2)))
@@ -563,7 +566,7 @@ class Handlers:
                         shown = shown.with_reply(number, reply)
                         yield shown.rendered(session.interface), shown
         except GenrecError as error:
-            raise gr.Error(str(error), print_exception=False) from error
+            raise _failure(error, session) from error
 
     def vote(self, session: Session, shown: Comparison | None, event: gr.EventData) -> tuple[Any, Any]:
         """Keeps which of the two replies is better: (panel, what it shows). A second press on the same comparison changes nothing."""
@@ -582,8 +585,8 @@ class Handlers:
         try:
             self._assistant.store.vote(vote)
         except StoreError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-        gr.Info(say("noted_vote", session.interface), duration=3)
+            raise _failure(error, session) from error
+        _inform("noted_vote", session)
         shown = replace(shown, vote=better)
         return shown.rendered(session.interface), shown
 
@@ -604,7 +607,7 @@ class Handlers:
     def export(session: Session, explained: Shown | None, event: gr.EventData) -> dict[str, str]:
         """The chat as a file for the browser to keep: {name, type, text}."""
         if not session.exchanges:
-            raise gr.Error(say("nothing_to_export", session.interface), print_exception=False)
+            raise _refusal("nothing_to_export", session)
         is_current = explained is not None and explained.reply == session.reply
         return export.file(
             session, event.act.partition(":")[2], explained.attribution if explained and is_current else None
@@ -650,7 +653,7 @@ class Handlers:
         try:
             return self._view(restored(chat or {}, session, self._assistant_of(session)))
         except (KeyError, TypeError, ValueError):  # an older version of the app wrote it, or somebody changed it
-            raise gr.Error(say("unreadable", session.interface), print_exception=False) from None
+            raise _refusal("unreadable", session) from None
 
     @staticmethod
     def clear_history(interface: str) -> tuple[list, str]:
@@ -698,8 +701,7 @@ class Handlers:
             progress(0.4, desc=say("reading", session.interface))
             assistant = self._assistant.with_catalogue(read)
         except GenrecError as error:
-            told = error.chinese if session.interface == "zh" else str(error)
-            raise gr.Error(escape(told), print_exception=False) from error
+            raise _failure(error, session) from error
         self._catalogues.drop(session.catalogue)
         session = replace(session, catalogue=self._catalogues.keep(assistant))
         told = render.catalogue_in_use(Path(path or "").name, len(read.items), session.interface)
@@ -752,6 +754,24 @@ class Comparison:
     def rendered(self, language: Language) -> str:
         names = [say(setting, language) for setting in self.settings]
         return render.comparison(self.message, self.replies, names, language, vote=self.vote)
+
+
+def _inform(key: str, session: Session) -> None:
+    """A pop-up in the language of the page that something was done."""
+    gr.Info(say(key, session.interface), duration=5, title=say("note", session.interface))
+
+
+def _refusal(key: str, session: Session) -> gr.Error:
+    """To be raised where a press can do nothing now; says in the language of the page what to do first."""
+    return gr.Error(
+        say(key, session.interface), duration=6, title=say("not_yet", session.interface), print_exception=False
+    )
+
+
+def _failure(error: GenrecError, session: Session) -> gr.Error:
+    """To be raised where something failed, in the language of the page where it can be said in it."""
+    told = error.chinese if session.interface == "zh" else str(error)
+    return gr.Error(escape(told), title=say("went_wrong", session.interface), print_exception=False)
 
 
 def _resolve(future: Future[Engine], load: Callable[[], Engine]) -> None:
