@@ -237,6 +237,19 @@ class Assistant:
             is_open=self._is_open,
         )
 
+    def with_engine(self, engine: Engine) -> Assistant:
+        """The same catalogue, filter, ranking and ratings with another model."""
+        return Assistant(
+            engine=engine,
+            catalogue=self.catalogue,
+            vocabulary=self.vocabulary,
+            retriever=self._retriever,
+            toxicity=self._toxicity,
+            store=self.store,
+            notice=self.notice,
+            is_open=self._is_open,
+        )
+
     # Reply
 
     def reply(

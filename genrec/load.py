@@ -76,6 +76,22 @@ def load_assistant(settings: Settings, *, assets: Path = ASSETS, on_step: Callab
     )
 
 
+def load_compared(settings: Settings, *, assets: Path = ASSETS):
+    """The second engine, whose replies are compared with the first one's. Nothing takes its place where it cannot be had.
+
+    Raises:
+        EngineError: it cannot be loaded or reached.
+        SettingsError: GENREC_COMPARE names nothing that exists.
+    """
+    if settings.compare.startswith(("http://", "https://")):
+        from genrec.engines.remote import RemoteEngine
+
+        return RemoteEngine.connect(settings.compare, key=settings.engine_key)
+    engine = _load_named(settings.compare, assets, settings.quantize)
+    set_threads(settings.threads)  # of torch too, which may be new
+    return engine
+
+
 def check_asset(folder: Path) -> None:
     """Compares every file that the folder's card lists with its sha256.
 
@@ -186,8 +202,6 @@ def _progress(batches):
 
 
 def _load_engine(settings: Settings, assets: Path, notices: list[str]):
-    from genrec.engines.local import LocalEngine
-
     if settings.engine_url:
         from genrec.engines.remote import RemoteEngine
 
@@ -202,29 +216,36 @@ def _load_engine(settings: Settings, assets: Path, notices: list[str]):
     name = settings.model
     if name == "auto":
         name = HUB_MODEL if has_cuda() else "bundled"
-        if name != "bundled":
-            try:
-                return _load_hub(name, settings.quantize)
-            except EngineError as error:
-                notices.append(f"{error} The bundled writer serves.")
-                name = "bundled"
+    if name == "bundled" and settings.quantize:
+        notices.append("Fewer bits are for larger models; the bundled writer is left as it is.")
+    if name == "bundled" or Path(name).is_dir():
+        return _load_named(name, assets, settings.quantize)
+    try:
+        return _load_named(name, assets, settings.quantize)
+    except EngineError as error:
+        notices.append(f"{error} The bundled writer serves.")
+        return _load_named("bundled", assets)
+
+
+def _load_named(name: str, assets: Path, quantize: str = ""):
+    """The engine of `bundled`, a folder or a hub id; the latter two in fewer bits where that is wanted.
+
+    Raises:
+        EngineError: it cannot be loaded.
+        SettingsError: there is no such folder.
+    """
+    from genrec.engines.local import LocalEngine
+
     if name == "bundled":
-        if settings.quantize:
-            notices.append("Fewer bits are for larger models; the bundled writer is left as it is.")
         check_asset(assets / "models" / "writer")
         return LocalEngine.load_plain(assets / "models" / "writer", name=BUNDLED)
     if Path(name).is_dir():
-        return LocalEngine.load(name, quantize=settings.quantize)
+        return LocalEngine.load(name, quantize=quantize)
     if name.startswith((".", "/", "~")) or "/" not in name:
         raise SettingsError(
             f"There is no model folder {name}. Give a folder, a hub id such as {HUB_MODEL}, `bundled` or `auto`."
         )
-    try:
-        return _load_hub(name, settings.quantize)
-    except EngineError as error:
-        notices.append(f"{error} The bundled writer serves.")
-        check_asset(assets / "models" / "writer")
-        return LocalEngine.load_plain(assets / "models" / "writer", name=BUNDLED)
+    return _load_hub(name, quantize)
 
 
 def has_cuda() -> bool:

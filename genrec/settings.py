@@ -23,6 +23,7 @@ class Settings:
     )
     engine_key: str = ""
     quantize: str = ""  # int8 | int4: weights of a local model in fewer bits
+    compare: str = ""  # a second model to compare replies with: bundled | hub id | folder | a server's address
     encoder: str = "bundled"  # bundled | hub id | folder
     toxicity: str = "bundled"  # bundled | original | unbiased | multilingual
     mode: str = "catalogue"  # catalogue | open: a chat model may also name what the catalogue does not have, marked as unverified

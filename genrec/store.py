@@ -126,7 +126,7 @@ class Store:
                     "INSERT OR REPLACE INTO feedback (at, user_id, item_id, rating, reason) VALUES (?, ?, ?, ?, ?)", row
                 )
         except sqlite3.Error as error:
-            raise StoreError(f"Your feedback could not be kept: {error}.") from error
+            raise StoreError(f"Your feedback could not be kept: {error}.", f"你的评价没能保存：{error}。") from error
 
     def remove(self, user_id: str, item_id: str) -> None:
         """Forgets every rating that a user gave one item.
@@ -138,7 +138,7 @@ class Store:
             with self._lock, self._connection:
                 self._connection.execute("DELETE FROM feedback WHERE user_id = ? AND item_id = ?", (user_id, item_id))
         except sqlite3.Error as error:
-            raise StoreError(f"Your feedback could not be changed: {error}.") from error
+            raise StoreError(f"Your feedback could not be changed: {error}.", f"你的评价没能更改：{error}。") from error
 
     def of_user(self, user_id: str) -> list[Feedback]:
         """A user's feedback, oldest first; a visitor without an id has none.
@@ -207,7 +207,7 @@ class Store:
                     "INSERT INTO reports (at, category, score, language, model, message) VALUES (?, ?, ?, ?, ?, ?)", row
                 )
         except sqlite3.Error as error:
-            raise StoreError(f"Your report could not be kept: {error}.") from error
+            raise StoreError(f"Your report could not be kept: {error}.", f"你的反馈没能保存：{error}。") from error
 
     def reports(self) -> list[Report]:
         """All reports, oldest first.
@@ -238,7 +238,7 @@ class Store:
                     "INSERT INTO votes (at, better, first, second, language, model) VALUES (?, ?, ?, ?, ?, ?)", row
                 )
         except sqlite3.Error as error:
-            raise StoreError(f"Your vote could not be kept: {error}.") from error
+            raise StoreError(f"Your vote could not be kept: {error}.", f"你的选择没能保存：{error}。") from error
 
     def votes(self) -> list[Vote]:
         """All votes, oldest first.

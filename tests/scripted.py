@@ -23,6 +23,7 @@ class ScriptedEngine:
     unlikely: str = ""  # text that the model itself finds unlikely: 10 nats a character; any other has 0
     sentence_floors: dict[str, float] = field(default_factory=dict)
     lexicon: frozenset[str] = frozenset()
+    name: str = "scripted"
     calls: list[tuple[list[dict[str, str]], Sampling]] = field(default_factory=list)
     num_open: int = 0
 
@@ -52,4 +53,4 @@ class ScriptedEngine:
         return len(text) // 3 + 1
 
     def describe(self):
-        return EngineInfo("scripted", "none", "", 0, 0, True, self.sentence_floors, self.lexicon)
+        return EngineInfo(self.name, "none", "", 0, 0, True, self.sentence_floors, self.lexicon)

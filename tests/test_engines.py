@@ -36,7 +36,9 @@ from genrec.engines.decoder import LeanDecoder
 from genrec.engines.filters import hide_thoughts, stop_before
 from genrec.engines.local import LocalEngine
 from genrec.errors import EngineError
-from genrec.schema import Sampling
+from genrec.load import load_compared
+from genrec.schema import Conversation, Sampling
+from genrec.settings import Settings
 
 WINDOW = 320
 CONTROL = ["<|pad|>", "<|end|>", "<|stop|>", "<|im_start|>", "<bos>", "<think>", "</think>", "pondering"]
@@ -580,3 +582,18 @@ def test_text_ends_before_the_stop_string_that_is_complete_first_however_it_is_c
 
 def test_nothing_that_may_begin_a_stop_string_is_given_out_early():
     assert list(stop_before(["so", " EN", "ough", " EN", "D and on"], ["END"])) == ["so", " ", "ENough", " "]
+
+
+def test_a_reply_is_compared_with_that_of_a_second_model(tmp_path, assistant):
+    folder, tokenizer = str(tmp_path), tiny_tokenizer("llama")
+    model = tiny_model("llama", tokenizer)
+    model.config.max_position_embeddings = 8192  # room for a whole prompt
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    other = assistant.with_engine(load_compared(Settings(compare=folder, threads=1)))
+    drawn = Sampling(seed=1, max_new_tokens=24)
+    *_, mine = assistant.reply(Conversation(), "slow jazz", drawn)
+    *_, theirs = other.reply(Conversation(), "slow jazz", drawn)
+    assert (mine.model, theirs.model) == ("bundled writer", folder) and theirs.status == "done"
+    assert [one.item.id for one in mine.candidates] == [one.item.id for one in theirs.candidates]
+    assert mine.text != theirs.text and other.store is assistant.store

@@ -14,7 +14,7 @@ import pytest
 
 from genrec.engines.remote import RemoteEngine
 from genrec.errors import AssetError, CatalogueError, EngineError, SettingsError
-from genrec.load import check_asset, is_hub_reachable, load_assistant
+from genrec.load import check_asset, is_hub_reachable, load_assistant, load_compared
 from genrec.schema import Conversation, Sampling
 from genrec.settings import Settings, from_env
 
@@ -283,3 +283,16 @@ def test_empty_variables_change_nothing_and_a_space_is_served_to_the_outside():
     assert from_env({"XDG_CACHE_HOME": "/x", "GENREC_CACHE": "off"}).cache == "off"
     assert from_env({"SPACE_ID": "x"}).host == "0.0.0.0"
     assert from_env({"SPACE_ID": "x", "GENREC_HOST": "127.0.0.1"}).host == "127.0.0.1"
+
+
+def test_a_second_model_that_cannot_be_had_is_replaced_by_nothing(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(EngineError, match="some/model is not on this machine"):
+        load_compared(Settings(compare="some/model"))
+    with pytest.raises(SettingsError, match="no model folder nowhere"):
+        load_compared(Settings(compare="nowhere"))
+
+
+def test_a_second_model_may_be_a_server(closed_port):
+    with pytest.raises(EngineError, match=str(closed_port)):
+        load_compared(Settings(compare=f"http://127.0.0.1:{closed_port}/v1"))

@@ -6,8 +6,9 @@ import gc
 import json
 import re
 import socket
+import threading
 import urllib.request
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from html import escape
@@ -15,7 +16,8 @@ from html import escape
 import gradio as gr
 import pytest
 
-from genrec.errors import EngineError
+from genrec import retrieval
+from genrec.errors import EngineError, StoreError
 from genrec.onboarding import onboarding
 from genrec.schema import (
     Candidate,
@@ -34,7 +36,7 @@ from genrec.ui.app import launch
 from genrec.ui.handlers import Handlers, Screen, Shown, screen
 from genrec.ui.menu import Menu, with_menu
 from genrec.ui.session import Session, chat_rows, new_session, paced, typed_message
-from genrec.ui.texts import CATEGORIES, FIGURES, REASONS, SAID, TEXTS
+from genrec.ui.texts import CATEGORIES, FEATURES, FIGURES, REASONS, SAID, TEXTS
 
 
 def loaded(assistant):
@@ -128,7 +130,7 @@ def test_a_second_message_while_a_reply_is_written_begins_nothing(handlers):
         one.take("slow jazz", waiting),
         one.retry(waiting),
         one.undo(waiting),
-        acted(one, waiting, "undo")[1],
+        acted(one, waiting, "version:-1")[1],
     ):
         assert shown == screen(status="A reply is being written. Stop it first.")
 
@@ -309,6 +311,67 @@ def test_stop_before_the_first_word_puts_the_message_back_into_the_box(handlers)
     assert texts(shown.chat) == texts(chat_rows(first)) and shown.session.conversation == first.conversation
 
 
+@pytest.fixture
+def under_way(handlers):
+    """(handlers, further screens, the screen as a press finds it) of a reply that is being written."""
+    one = handlers("It is fine. " * 40, "Something else.", size=4)
+    steps = answer(one, "slow jazz", new_session())
+    found = next(step for step in steps if step.session.reply and step.session.reply.text)
+    yield one, steps, found
+    steps.close()
+
+
+def pressed_meanwhile(handlers, press, session, steps):
+    """(what the handler of a press gives, what the reply gives after the press)."""
+    with ThreadPoolExecutor(1) as other:
+        given = other.submit(press)
+        while not handlers._writing[session.chat_id].wish:
+            pass
+        return list(steps), given.result(10)
+
+
+def test_a_reply_that_is_stopped_shows_that_itself_so_that_nothing_of_it_comes_after(under_way):
+    one, steps, found = under_way
+    (rest, given) = pressed_meanwhile(one, lambda: one.stop(found.session), found.session, steps)
+    assert given == screen() and len(rest) == 1 and rest[0].session.reply.status == "stopped"
+    assert rest[0].session.reply.text.startswith(found.session.reply.text) and not rest[0].session.is_writing
+    assert one.unlock(rest[0].session, rest[0].status).send["visible"] and one._writing == {}
+    assert texts(last(answer(one, "another one", rest[0].session)).chat)[-1] == ("assistant", "Something else.")
+
+
+def test_a_reply_that_is_left_for_a_new_chat_shows_nothing_more(under_way):
+    one, steps, found = under_way
+    rest, fresh = pressed_meanwhile(one, lambda: one.restart(found.session, "en"), found.session, steps)
+    assert rest == [] and fresh.session.exchanges == () and one.engine.num_open == 0
+    late = one.unlock(fresh.session, found.status)  # what the reply gave last was drawn over the new chat
+    assert late.chat == [] and late.status == "Ready" and late.box["interactive"] and late.stop["visible"] is False
+
+
+def test_a_reply_whose_model_is_stuck_is_stopped_at_once_and_shows_nothing_more(under_way, monkeypatch):
+    monkeypatch.setattr("genrec.ui.handlers._ENDING_S", 0.01)
+    one, steps, found = under_way
+    shown = one.stop(found.session)
+    assert shown.session.reply.status == "stopped" and list(steps) == []
+    assert texts(last(answer(one, "another one", shown.session)).chat)[-1][0] == "assistant"
+
+
+def test_a_message_is_answered_once_and_a_reply_that_was_cut_off_is_taken_for_stopped(under_way):
+    one, steps, found = under_way
+    assert list(one.answer(found.session, MENU)) == [screen()]
+    assert list(one.answer(replace(found.session, draft=None), MENU)) == [screen()]
+    assert one.unlock(found.session, found.status) == screen()  # it goes on
+    steps.close()
+    cut = one.unlock(found.session, found.status)
+    assert cut.session.reply.status == "stopped" and cut.box["interactive"] and cut.send["visible"]
+
+
+def test_a_message_cut_off_before_its_first_word_goes_back_into_the_box(handlers):
+    one = handlers("Fine.")
+    waiting = one.take("slow jazz", new_session())
+    cut = one.unlock(waiting.session, "Looking through the catalogue …")
+    assert cut.box["value"] == "slow jazz" and cut.box["interactive"] and cut.session.exchanges == ()
+
+
 def test_a_refusal_stays_on_the_screen_when_the_chat_goes_on(handlers):
     one = handlers("Fine.")
     refused = last(answer(one, "I want to kill myself", new_session())).session
@@ -358,12 +421,14 @@ def test_retry_without_a_message_is_refused_kindly(handlers):
 
 def test_undo_takes_the_last_exchange_back_and_gives_its_message_back(twice):
     one, session = twice
-    session, shown = acted(one, session, "undo")
+    shown = one.undo(session)
+    session = shown.session
     assert len(shown.chat) == 2 and shown.box["value"] == "something longer"
     assert len(session.conversation.turns) == 2 and "film-003" not in session.conversation.profile.shown
-    session, shown = acted(one, session, "undo")
+    shown = one.undo(session)
+    session = shown.session
     assert shown.chat == [] and "genrec-starter" in shown.starter and session.conversation.turns == ()
-    assert acted(one, session, "undo")[1].status == "There is nothing to take back."
+    assert one.undo(session).status == "There is nothing to take back."
 
 
 def test_an_edited_message_is_answered_from_where_it_stood(twice):
@@ -470,6 +535,24 @@ def test_a_thumb_that_cannot_be_kept_is_said(answered):
         one.rate(session, like(1, True))
 
 
+def test_the_trace_and_a_pop_up_speak_the_language_of_the_page(handlers, monkeypatch):
+    one = handlers("Fine.")
+    end = last(begun(one, one.take("慢热的科幻片", new_session(), "zh")))
+    assert re.search(r"<td>电影</td>.*名气 \d\.\d\d", end.trace) and "温度 0.7" in end.trace
+    assert not re.search(r"popularity|temperature|<td>film</td>", end.trace)
+    assert set(FEATURES) == set(retrieval.FEATURES)
+    with pytest.raises(gr.Error) as refused:
+        next(one.explain(new_session(interface="zh"), 8))
+    assert (refused.value.title, has_cjk(refused.value.message)) == ("还不行", True)
+    monkeypatch.setattr(
+        one._assistant.store, "vote", lambda vote: (_ for _ in ()).throw(StoreError("No room.", "没有地方。"))
+    )
+    *_, (_, shown) = compared(one, end.session)
+    with pytest.raises(gr.Error) as failed:
+        one.vote(end.session, shown, gr.EventData(None, {"act": "vote:first"}))
+    assert (failed.value.title, failed.value.message) == ("没有成功", "没有地方。")
+
+
 # Explain, look closer, export
 
 
@@ -478,11 +561,10 @@ def real(assistant):
     """(handlers, session, panel, explained) of a reply of the bundled writer, explained."""
     one = Handlers(loaded(assistant))
     session = last(answer(one, "I like slow jazz", new_session(), length=40, temperature=0.3, seed="3")).session
-    steps = list(one.explain(session, 8))
+    *steps, (_, explained, _) = one.explain(session, 8)
     shares = [float(share) for panel, *_ in steps for share in re.findall(r'<progress[^>]* value="([\d.]+)"', panel)]
-    assert len(shares) == len(steps) - 1 > 2 and shares == sorted(shares) and shares[-1] == 1.0
-    panel, explained, _ = steps[-1]
-    return one, session, panel, explained
+    assert len(shares) == len(steps) > 2 and shares == sorted(shares) and shares[-1] == 1.0
+    return one, session, one.settled(session, explained)[0], explained
 
 
 def test_explain_shows_the_words_of_the_message_with_the_real_model(real):
@@ -653,7 +735,7 @@ def test_the_interface_speaks_the_language_of_the_page(handlers, catalogue):
 
 
 def test_every_text_of_the_interface_is_there_in_both_languages():
-    for table in (TEXTS, CATEGORIES, REASONS, SAID):
+    for table in (TEXTS, CATEGORIES, REASONS, SAID, FEATURES):
         for key, (english, chinese) in table.items():
             assert english and (has_cjk(chinese) or english == chinese), key
             assert re.findall(r"{[^}]*}", english) == re.findall(r"{[^}]*}", chinese), key
@@ -810,7 +892,8 @@ def test_the_app_serves_its_page_asks_for_nothing_from_elsewhere_and_closes(make
 
 def test_an_explanation_asked_for_again_is_not_worked_out_again(real):
     one, session, panel, explained = real
-    *_, (again, shown, halt) = one.explain(session, 8, explained)
+    *_, (_, shown, _) = one.explain(session, 8, explained)
+    again, halt = one.settled(session, shown)
     assert again == panel and halt["visible"] is False and shown.attribution is explained.attribution
 
 
@@ -822,14 +905,21 @@ def test_a_stopped_explanation_leaves_the_panel_as_it_was_and_what_it_scored_is_
     while not shown.memory.scores:
         next(fresh)
     fresh.close()
-    back, kept, halt = one.halted(session, shown)
-    assert back == render.hint("why_hint", "en") and kept == gr.skip() and halt["visible"] is False
+    back, halt = one.settled(session, shown)
+    assert back == render.hint("why_hint", "en") and halt["visible"] is False
     num_scored = len(shown.memory.scores)
     assert 0 < num_scored < len(explained.memory.scores) and shown.memory.attributions == {}
     assert next(one.explain(session, 16, shown))[1].memory is shown.memory  # goes on from there
     more = one.explain(session, 16, explained)  # of a reply that is explained already
     next(more), next(more), more.close()
-    assert one.halted(session, explained)[0] == panel
+    assert one.settled(session, explained)[0] == panel
+    assert one.settled(one.undo(session).session, explained)[0] == render.hint("why_hint", "en")
+
+
+def test_a_reply_that_is_still_written_is_not_explained_yet(under_way):
+    one, _, found = under_way
+    with pytest.raises(gr.Error, match="A reply is being written"):
+        next(one.explain(found.session, 8))
 
 
 def test_an_explanation_that_fails_says_why(real, monkeypatch):
@@ -905,6 +995,63 @@ def test_the_menu_can_be_compared_with_itself_from_another_seed(handlers):
     assert by_setting["other_seed"] == replace(by_setting["mine"], seed=by_setting["other_seed"].seed)
 
 
+def test_a_message_is_written_by_two_models_from_one_seed_and_the_vote_tells_them_apart(make_assistant, scripted):
+    store, loaded_engines = Store(), []
+
+    def load_second():
+        loaded_engines.append(scripted(["By the other."], name="other writer"))
+        return loaded_engines[-1]
+
+    one = Handlers(loaded(make_assistant(scripted(["Fine.", "By the first."]), store)), load_second)
+    session = last(answer(one, "slow jazz", new_session())).session
+    assert loaded_engines == []  # not before somebody compares with it
+    for _ in range(2):
+        steps = compared(one, session, "mine", "second_model", temperature=0.4)
+    (html, shown) = steps[-1]
+    by_setting = dict(zip(shown.settings, shown.replies, strict=True))
+    assert [(by_setting[name].text, by_setting[name].model) for name in ("mine", "second_model")] == [
+        ("By the first.", "scripted"),
+        ("By the other.", "other writer"),
+    ]
+    assert by_setting["mine"].sampling == by_setting["second_model"].sampling and "other writer" not in html
+    assert len(loaded_engines) == 1
+    html, _ = one.vote(session, shown, gr.EventData(None, {"act": "vote:first"}))
+    (kept,) = store.votes()
+    assert "other writer" in html and sorted([kept.first, kept.second])[1].endswith("other writer")
+
+
+def test_a_second_model_that_cannot_be_loaded_is_said_and_tried_again(make_assistant, scripted):
+    engines = [EngineError("The model x/y is not on this machine."), scripted(["By the other."])]
+
+    def load_second():
+        engine = engines.pop(0)
+        if isinstance(engine, EngineError):
+            raise engine
+        return engine
+
+    one = Handlers(loaded(make_assistant(scripted(["Fine."]))), load_second)
+    session = last(answer(one, "slow jazz", new_session())).session
+    with pytest.raises(gr.Error, match="x/y is not on this machine"):
+        compared(one, session, "mine", "second_model")
+    assert all(reply.text for reply in compared(one, session, "mine", "second_model")[-1][1].replies)
+
+
+def test_while_the_second_model_is_loaded_the_panel_says_so_of_neither_side(make_assistant, scripted):
+    go_on = threading.Event()
+
+    def load_second():
+        assert go_on.wait(60)
+        return scripted(["By the other."])
+
+    one = Handlers(loaded(make_assistant(scripted(["Fine."]))), load_second)
+    session = last(answer(one, "slow jazz", new_session())).session
+    steps = one.compare(session, MENU, "mine", "second_model")
+    html, shown = next(steps)
+    assert "Loading the other model" in html and shown.replies == (None, None)
+    go_on.set()
+    assert list(steps)[-1][1].is_whole
+
+
 def test_a_comparison_needs_a_message_and_speaks_the_language_of_the_page(handlers):
     one = handlers("Fine.")
     with pytest.raises(gr.Error, match="Ask for a recommendation first"):
@@ -912,6 +1059,16 @@ def test_a_comparison_needs_a_message_and_speaks_the_language_of_the_page(handle
     session = last(answer(one, "slow jazz", new_session())).session
     *_, (_, shown) = compared(one, session)
     assert "A 更好" in one.compared(shown, "zh") and "种子" in one.compared(None, "zh")
+
+
+def test_a_comparison_that_was_cut_off_or_whose_message_is_gone_is_left_out(handlers):
+    one = handlers("Fine.", "Here is one.", "Here is another.")
+    session = last(answer(one, "slow jazz", new_session())).session
+    steps = compared(one, session)
+    html, shown = one.compare_settled(session, steps[-1][1], "en")
+    assert "vote:first" in html and shown == steps[-1][1]
+    for case in ((session, steps[0][1]), (one.undo(session).session, shown), (session, None)):
+        assert one.compare_settled(*case, "en") == (render.hint("compare_hint", "en"), None)
 
 
 # A catalogue of one's own

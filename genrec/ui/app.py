@@ -7,18 +7,20 @@ models are still being loaded.
 from __future__ import annotations
 
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from genrec.assistant import Assistant
+from genrec.load import load_compared
 from genrec.schema import Conversation, Sampling
 from genrec.settings import ASSETS, Settings
 from genrec.ui import figures, render, style
 from genrec.ui.api import add_endpoints, hide_others
 from genrec.ui.catalogues import FIELDS
 from genrec.ui.handlers import Handlers, Screen
-from genrec.ui.menu import PRESETS, with_menu
+from genrec.ui.menu import PRESETS, SECOND_MODEL, with_menu
 from genrec.ui.server import Service
 from genrec.ui.session import Session
 from genrec.ui.texts import I18N, say
@@ -26,7 +28,7 @@ from genrec.ui.texts import I18N, say
 
 def build(loading: Future[Assistant], settings: Settings) -> gr.Blocks:
     """The app for one assistant, which may still be on its way."""
-    handlers = Handlers(loading)
+    handlers = Handlers(loading, partial(load_compared, settings) if settings.compare else None)
     label = I18N  # label("send") is translated in the browser
     with gr.Blocks(title="GenRec", analytics_enabled=False, fill_height=True, delete_cache=(600, 3600)) as app:
         add_endpoints(loading, settings)  # for programs; first, so that their names are theirs
@@ -43,7 +45,7 @@ def build(loading: Future[Assistant], settings: Settings) -> gr.Blocks:
         interface = gr.Textbox(visible="hidden")
         file = gr.JSON(visible="hidden")
         clock = gr.Timer(1.0)
-        with gr.Sidebar(open=False, label=label("menu"), elem_id="genrec-sidebar"):
+        with gr.Sidebar(open=False, width=360, label=label("menu"), elem_id="genrec-sidebar"):
             fresh = gr.Button(label("new_chat"), variant="primary", elem_id="genrec-new")
             with gr.Accordion(label("history"), open=True):
                 search = gr.Textbox(label=label("search"), max_length=100, elem_id="genrec-search")
@@ -142,9 +144,20 @@ def build(loading: Future[Assistant], settings: Settings) -> gr.Blocks:
                     )
                 with gr.Tab(label("compare"), id="compare") as compare_tab:
                     with gr.Row():
-                        settings_of = [(label(name), name) for name in (*PRESETS, "mine", "other_seed")]
-                        one = gr.Dropdown(settings_of, value="safe", label=label("first_setting"), min_width=140)
-                        other = gr.Dropdown(settings_of, value="bold", label=label("second_setting"), min_width=140)
+                        offered = [*PRESETS, "mine", "other_seed", *([SECOND_MODEL] if settings.compare else [])]
+                        settings_of = [(label(name), name) for name in offered]
+                        one = gr.Dropdown(
+                            settings_of,
+                            value="mine" if settings.compare else "safe",
+                            label=label("first_setting"),
+                            min_width=140,
+                        )
+                        other = gr.Dropdown(
+                            settings_of,
+                            value=SECOND_MODEL if settings.compare else "bold",
+                            label=label("second_setting"),
+                            min_width=140,
+                        )
                     both = gr.Button(label("write_both"), elem_id="genrec-both")
                     comparison = _clickable(
                         render.both(lambda language: render.hint("compare_hint", language)), elem_id="genrec-comparison"
@@ -175,8 +188,6 @@ def build(loading: Future[Assistant], settings: Settings) -> gr.Blocks:
         panel = [explanation, explained, halt]
         explaining = why.click(handlers.explain, [session, rows, explained], panel, show_progress="hidden", **limit)
         halt.click(None, cancels=explaining)
-        # A cancelled event is heard as failed once its last output is drawn; a handler of the press itself could be drawn before that.
-        explaining.failure(handlers.halted, [session, explained], panel, **quick)
         comparing = both.click(
             with_menu(handlers.compare),
             [session, *menu, one, other],
@@ -185,6 +196,13 @@ def build(loading: Future[Assistant], settings: Settings) -> gr.Blocks:
             **limit,
         )
         comparison.select(handlers.vote, [session, compared], [comparison, compared], **queued)
+        # What a cancelled event gives meanwhile may be drawn after the answer to what cancelled it. So what is to stand there is drawn at its end, which
+        # is heard (`then`) once its last output is drawn, and more than once.
+        settled: dict[str, Any] = {**quick, "trigger_mode": "always_last"}
+        whole_comparison = (handlers.compare_settled, [session, compared, interface], [comparison, compared])
+        for event in ("then", "failure"):
+            getattr(explaining, event)(handlers.settled, [session, explained], [explanation, halt], **settled)
+            getattr(comparing, event)(*whole_comparison, **settled)
         running: list[Any] = [explaining, comparing]
 
         def answered(begun: Any) -> None:
@@ -193,7 +211,7 @@ def build(loading: Future[Assistant], settings: Settings) -> gr.Blocks:
                 with_menu(handlers.answer), [session, *menu], whole, show_progress="minimal", show_progress_on=status, **limit
             )  # fmt: skip
             for ended in (answer.then, answer.failure):  # `then` is not heard where the queue is full
-                unlocked = ended(handlers.unlock, [session, status], whole, **quick)
+                unlocked = ended(handlers.unlock, [session, status], whole, **settled)
                 unlocked.then(handlers.remember, [session, history, search], [history, chats], **quick)
             running.append(answer)
 
@@ -210,11 +228,14 @@ def build(loading: Future[Assistant], settings: Settings) -> gr.Blocks:
         answered(chat.edit(handlers.edit, session, whole, **first))
         for rendered in (starter, actions):
             answered(rendered.submit(handlers.follow, [session, interface], whole, **first))
-        for rendered in (cards, actions, interests, safety):
+        for rendered in (cards, interests, safety):
             rendered.select(handlers.act, session, whole, **each)
+        actions.select(handlers.act, session, whole, cancels=explaining, **each)  # to another version
         trace.select(handlers.act, session, whole, **queued)
         chat.clear(handlers.restart, [session, interface], whole, **quick)
-        chat.undo(handlers.undo, session, whole, **queued)
+        for undo in (chat.undo, actions.undo):
+            undone = undo(handlers.undo, session, whole, cancels=[explaining, comparing], **queued)
+            undone.then(*whole_comparison, **settled)
         chat.like(handlers.rate, session, whole, **queued)
         starter.input(handlers.picked, interface, box, **each)
         actions.download(handlers.export, [session, explained], file, **queued).success(
@@ -229,7 +250,8 @@ def build(loading: Future[Assistant], settings: Settings) -> gr.Blocks:
             (back.click, handlers.catalogue_back, [session, interface], [*whole, in_use, back], begins),
         ):
             ended = trigger(handler, inputs, outputs, cancels=running, **how)
-            unlocked = ended.then(handlers.unlock, [session, status], whole, **quick)
+            ended.then(*whole_comparison, **settled)
+            unlocked = ended.then(handlers.unlock, [session, status], whole, **settled)
             unlocked.then(handlers.remember, [session, history, search], [history, chats], **quick)
         tabs = [why_tab, interests_tab, safety_tab, trace_tab, compare_tab, evaluate_tab]
         switched = [*whole, header, interface, why, *tabs]

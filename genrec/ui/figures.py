@@ -107,7 +107,7 @@ def _bar(figure: Figure, goal: float | None, is_most: bool, of: str, language: L
     mark = "" if goal is None else f'<b style="left:{min(goal, 1.0):.1%}"></b>'
     label = ", ".join(filter(None, (told, aim)))
     return (
-        f'<div class="genrec-score"><span class="genrec-quiet">{of}</span><code>{_percent(figure.value)} {"" if goal is None else "✓" if is_met else "·"}</code></div>'
+        f'<div class="genrec-score"><span class="genrec-quiet">{say(of, language, table=FIGURES) if of else ""}</span><code>{_percent(figure.value)} {"" if goal is None else "✓" if is_met else "·"}</code></div>'
         f'<div class="genrec-meter{"" if is_met else " short"}" role="img" title="{escape(aim)}" aria-label="{escape(label)}">'
         f'<i style="width:{figure.value:.1%}"></i>{whisker}{mark}</div>'
     )

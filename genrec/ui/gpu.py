@@ -20,6 +20,7 @@ from genrec.schema import Attribution, Conversation, Reply, Sampling
 if TYPE_CHECKING:  # at run time it would import torch, which `spaces` must come before
     from genrec.assistant import Assistant
     from genrec.catalogue import Catalogue
+    from genrec.engines import Engine
 
 _REPLY_S, _EXPLAIN_S = (
     60,
@@ -65,6 +66,13 @@ class GpuAssistant:
         raise InputError(
             "This Space lends its GPU by the call, so it serves its own catalogue only. 这个空间只能用自带的目录。"
         )
+
+    def with_engine(self, engine: Engine) -> Assistant:
+        """
+        Raises:
+            InputError: always; a model that is not there at the start gets no GPU.
+        """
+        raise InputError("This Space lends its GPU by the call, so it has one model only. 这个空间只能用一个模型。")
 
     def reply(
         self, conversation: Conversation, message: str, sampling: Sampling = Sampling(), **options: Any

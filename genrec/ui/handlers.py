@@ -10,24 +10,26 @@ import json
 import logging
 import random
 import secrets
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import gradio as gr
 
 from genrec.assistant import Assistant, Explained
-from genrec.errors import CatalogueError, GenrecError, InputError, StoreError
+from genrec.engines import Engine
+from genrec.errors import CatalogueError, EngineError, GenrecError, InputError, StoreError
 from genrec.onboarding import message_of, onboarding
 from genrec.schema import Attribution, Language, Reply
 from genrec.store import Vote
 from genrec.ui import export, render
 from genrec.ui.catalogues import FIELDS, Catalogues, read_upload
-from genrec.ui.menu import PRESETS, Menu, in_setting
+from genrec.ui.menu import PRESETS, SECOND_MODEL, Menu, in_setting
 from genrec.ui.session import (
     MAX_CHATS,
     Session,
@@ -40,8 +42,10 @@ from genrec.ui.session import (
     typed_message,
 )
 from genrec.ui.texts import EXAMPLES, SAID, say
+from genrec.vocabulary import Vocabulary
 
 _MAX_LINKED = 2000  # characters of a demo prompt in a link
+_ENDING_S = 0.5  # a reply looks at least every fifth of a second whether it is to end
 _log = logging.getLogger(__name__)
 
 
@@ -68,12 +72,26 @@ def screen(**parts: Any) -> Screen:
     return Screen(*(parts[name] if name in parts else gr.skip() for name in Screen._fields))
 
 
+@dataclass(eq=False)
+class Writing:
+    """A reply that is being written, as other events of its visitor see it. Gradio cancels an event only after the handler of the press has answered:
+    what the event gives meanwhile would be kept and drawn over what the handler gave. So a reply is asked to end itself."""
+
+    wish: Literal["", "stop", "leave"] = ""  # stop: show what there is as a stopped reply; leave: show nothing more
+    ended: threading.Event = field(default_factory=threading.Event)
+
+
 class Handlers:
     """What the app does on each event; plain methods, tested without a browser."""
 
-    def __init__(self, loading: Future[Assistant]):
+    def __init__(self, loading: Future[Assistant], load_second: Callable[[], Engine] | None = None):
+        """`load_second` loads the model that replies can be compared with, when one is first to be; None where there is none."""
         self._loading = loading
         self._catalogues = Catalogues()
+        self._writing: dict[str, Writing] = {}  # by chat
+        self._load_second = load_second
+        self._second: Future[Engine] | None = None
+        self._second_lock = threading.Lock()
 
     @property
     def _assistant(self) -> Assistant:
@@ -83,6 +101,14 @@ class Handlers:
     def _assistant_of(self, session: Session) -> Assistant:
         """The assistant of this visitor: with his own catalogue where he brought one that is still kept."""
         return (self._catalogues.get(session.catalogue) if session.catalogue else None) or self._assistant
+
+    def _second_engine(self, load: Callable[[], Engine]) -> Future[Engine]:
+        """The second model, which is loaded when it is first asked for, and anew where that failed."""
+        with self._second_lock:
+            if self._second is None or (self._second.done() and self._second.exception()):
+                self._second = Future()
+                threading.Thread(target=_resolve, args=(self._second, load), daemon=True).start()
+            return self._second
 
     # The page
 
@@ -205,18 +231,32 @@ class Handlers:
 
     def answer(self, session: Session, menu: Menu) -> Iterator[Screen]:
         """Streams the reply. Second step of a submit, which does nothing if the first began nothing."""
-        if not session.is_writing or session.draft is not None:
+        writing = Writing()
+        is_wanted = session.is_writing and session.draft is None
+        if not is_wanted or self._writing.setdefault(session.chat_id, writing) is not writing:
             yield screen()
             return
+        try:
+            yield from self._answered(session, menu, writing)
+        finally:
+            if self._writing.get(session.chat_id) is writing:
+                del self._writing[session.chat_id]
+            writing.ended.set()
+
+    def _answered(self, session: Session, menu: Menu, writing: Writing) -> Iterator[Screen]:
+        """The reply, until it is whole or the visitor wishes it to end."""
         if menu.is_seed_unread:
-            gr.Info(say("bad_seed", session.interface), duration=5)
+            _inform("bad_seed", session)
         sampling = menu.sampling(session.message)
         session = replace(session, tone=menu.tone)
         while not self._loading.done():  # in short waits, so that Stop is heard
             yield screen(session=session, chat=chat_rows(session), status=say("warming", session.interface))
-            wait([self._loading], timeout=0.5)
+            wait([self._loading], timeout=0.2)
+            if writing.wish:
+                yield from self._wished(writing, session)
+                return
         if session.catalogue and not self._catalogues.get(session.catalogue):
-            gr.Info(say("catalogue_gone", session.interface), duration=6)
+            _inform("catalogue_gone", session)
             session = replace(session, catalogue="")
         yield screen(status=say("looking", session.interface))
         try:
@@ -227,12 +267,20 @@ class Handlers:
             ) as snapshots:
                 for reply in paced(snapshots):
                     session = session.drafted(reply)
-                    yield self._view(session.finished()) if reply.status != "writing" else self._writing(session)
+                    if writing.wish:
+                        yield from self._wished(writing, session)
+                        return
+                    yield self._view(session.finished()) if reply.status != "writing" else self._drafted(session)
         except InputError as error:
             yield self._view(self._ended(session, "refused", str(error)))
         except Exception:  # the outermost border: the visitor gets an apology, the log the trace without his words
             _log.exception("a reply failed")
             yield self._view(self._ended(session, "lost", say("failed", session.interface)))
+
+    def _wished(self, writing: Writing, session: Session) -> Iterator[Screen]:
+        """The last output of a reply that its visitor wishes to end."""
+        if writing.wish == "stop":
+            yield self._stopped(session)
 
     @staticmethod
     def _ended(session: Session, status: Any, notice: str) -> Session:
@@ -240,7 +288,7 @@ class Handlers:
         draft = session.draft or Reply(conversation=session.before)
         return session.drafted(replace(draft, status=status, notice=notice)).finished()
 
-    def _writing(self, session: Session) -> Screen:
+    def _drafted(self, session: Session) -> Screen:
         """What a snapshot changes."""
         reply = session.reply or Reply()
         return screen(
@@ -265,7 +313,7 @@ class Handlers:
             explanation=render.hint("why_hint", language),
             interests=self._interests(session),
             safety=render.safety(session.message, reply, language),
-            trace=render.trace(reply, language, can_score=is_scored),
+            trace=render.trace(reply, language, self._vocabulary(session), can_score=is_scored),
             halt=gr.update(visible=False),
         )
 
@@ -283,11 +331,29 @@ class Handlers:
 
     def _interests(self, session: Session) -> str:
         items = self._assistant_of(session).catalogue.by_id if self._loading.done() else {}
-        vocabulary = self._assistant_of(session).vocabulary if self._loading.done() else None
-        return render.interests(session.conversation.profile, items, vocabulary, session.interface)
+        return render.interests(session.conversation.profile, items, self._vocabulary(session), session.interface)
+
+    def _vocabulary(self, session: Session) -> Vocabulary | None:
+        return self._assistant_of(session).vocabulary if self._loading.done() else None
 
     def stop(self, session: Session) -> Screen:
-        """Keeps what was written when the visitor pressed Stop; a message that was not begun goes back into the box."""
+        """Keeps what was written when the visitor pressed Stop; a message that was not begun goes back into the box. A reply that is being written
+        shows that itself, as its last output."""
+        return screen() if self._end(session, "stop") else self._stopped(session)
+
+    def _end(self, session: Session, wish: Literal["stop", "leave"]) -> bool:
+        """Has the reply that is being written end itself; whether it did. One whose model is stuck shows nothing more."""
+        writing = self._writing.get(session.chat_id)
+        if writing is None:
+            return False
+        writing.wish = wish
+        if writing.ended.wait(_ENDING_S):
+            return True
+        writing.wish = "leave"
+        self._writing.pop(session.chat_id, None)
+        return False
+
+    def _stopped(self, session: Session) -> Screen:
         if not session.is_writing:
             return self._view(session)
         stopped = say("stopped", session.interface)
@@ -299,18 +365,26 @@ class Handlers:
         return self._view(session.undone())._replace(box=gr.update(value=last.message), status=stopped)
 
     def unlock(self, session: Session, status: str) -> Screen:
-        """After a reply, whatever became of it. A message that the full queue turned away is said to be so."""
+        """After a reply, whatever became of it. A message that the full queue turned away is said to be so. `status` is what stands in the status line:
+        that of a reply under way stays there where the last output of a reply was drawn after what ended it, and then all is drawn anew."""
         parts: dict[str, Any] = {
             "box": gr.update(interactive=True),
             "send": gr.update(visible=True),
             "stop": gr.update(visible=False),
         }
+        is_under_way = status in (say(key, session.interface) for key in ("warming", "looking", "checking", "writing"))
         if not session.is_writing:
-            return screen(**parts)
-        if session.draft is None and status == say("waiting", session.interface):
+            return self._view(session)._replace(**parts) if is_under_way else screen(**parts)
+        if session.chat_id in self._writing:
+            return screen()  # a step that began nothing, while a reply is written
+        if session.draft is not None or is_under_way:  # it was cut off
+            stopped = self._stopped(session)
+            box = parts["box"] if stopped.box == gr.skip() else {**stopped.box, **parts["box"]}
+            return stopped._replace(**{**parts, "box": box})
+        if status == say("waiting", session.interface):
             ended = self._ended(session, "lost", say("full", session.interface))
             return self._view(ended)._replace(**parts)
-        return screen()  # a step that began nothing, while a reply is written
+        return screen()  # a step that began nothing, while a message waits
 
     # What can be done with a reply
 
@@ -323,8 +397,6 @@ class Handlers:
             return self._rate(session, [what], act)
         if act == "version":
             return self._view(session.turned(-1 if what == "-1" else 1))
-        if act == "undo":
-            return self.undo(session)
         if act == "forget":
             return self._forget(session, *what.partition(":")[::2])
         if act == "probabilities":
@@ -354,7 +426,7 @@ class Handlers:
             return screen()
         reply = session.exchanges[number].reply
         if reply is None or not reply.items:
-            gr.Info(say("unrateable", session.interface), duration=3)
+            _inform("unrateable", session)
             return screen()
         is_like = event.liked in (True, "Like")
         return self._rate(session, [item.id for item in reply.items], "like" if is_like else "dislike")
@@ -366,8 +438,8 @@ class Handlers:
                 conversation = self._assistant_of(session).rate(conversation, item_id, rating)
                 session = session.rated(item_id, rating)
         except (StoreError, InputError) as error:
-            raise gr.Error(str(error), print_exception=False) from error
-        gr.Info(say(f"noted_{rating}", session.interface), duration=3)
+            raise _failure(error, session) from error
+        _inform(f"noted_{rating}", session)
         session = replace(session, conversation=conversation)
         return screen(session=session, cards=self._cards(session), interests=self._interests(session))
 
@@ -379,7 +451,7 @@ class Handlers:
             try:
                 conversation = self._assistant_of(session).forget(conversation, key)
             except StoreError as error:
-                raise gr.Error(str(error), print_exception=False) from error
+                raise _failure(error, session) from error
             ratings = {id: given for id, given in session.ratings.items() if id != key}
             session = replace(session, ratings=ratings)
         else:
@@ -402,8 +474,8 @@ class Handlers:
         try:
             self._assistant_of(session).report(session.reply, session.message if is_message_sent else None)
         except StoreError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-        gr.Info(say("noted_wrong", session.interface), duration=3)
+            raise _failure(error, session) from error
+        _inform("noted_wrong", session)
         return screen()
 
     def _probabilities(self, session: Session) -> Screen:
@@ -413,15 +485,16 @@ class Handlers:
         try:
             tokens = self._assistant_of(session).token_probabilities(reply)
         except GenrecError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-        return screen(trace=render.trace(reply, session.interface, tokens=tokens))
+            raise _failure(error, session) from error
+        return screen(trace=render.trace(reply, session.interface, self._vocabulary(session), tokens=tokens))
 
     def explain(self, session: Session, num_rows: int, before: Shown | None = None) -> Iterator[tuple[Any, Any, Any]]:
         """Which words led to the last reply: (panel, what it shows, button that stops it), how far it is until it is there. What was scored `before`,
-        by an explanation that was stopped too, is not scored again. Closing the iterator stops the work."""
+        by an explanation that was stopped too, is not scored again. Closing the iterator stops the work. What it found is drawn by `settled`."""
         reply = session.reply
-        if reply is None or not reply.text:
-            raise gr.Error(say("explain_first", session.interface), duration=6, print_exception=False)
+        if session.is_writing or reply is None or not reply.text:
+            hint = "busy_writing" if session.is_writing else "explain_first"
+            raise _refusal(hint, session)
         shown = before if before and before.reply == reply else Shown(reply)
         yield render.explaining(0.0, session.interface), shown, gr.update(visible=True)
         try:
@@ -443,17 +516,18 @@ class Handlers:
                         break
                     yield render.explaining(share, session.interface), gr.skip(), gr.skip()
         except GenrecError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-        yield shown.rendered(session.interface), shown, gr.update(visible=False)
+            raise _failure(error, session) from error
+        yield gr.skip(), shown, gr.skip()
 
     @staticmethod
-    def halted(session: Session, shown: Shown | None) -> tuple[Any, Any, Any]:
-        """The panel as it was before an explanation that was stopped or failed: (panel, what it shows, button that stops it)."""
+    def settled(session: Session, shown: Shown | None) -> tuple[Any, Any]:
+        """After an explanation, whatever became of it: (panel, button that stops it). One that was stopped or failed, or whose reply is gone, leaves
+        the panel as it was before."""
         is_current = shown is not None and shown.reply == session.reply
         panel = (
             shown.rendered(session.interface) if shown and is_current else render.hint("why_hint", session.interface)
         )
-        return panel, gr.skip(), gr.update(visible=False)
+        return panel, gr.update(visible=False)
 
     def compare(
         self,
@@ -465,14 +539,22 @@ class Handlers:
         """Writes the last message in two settings, one after the other, in an order that is drawn: (as a panel, what it shows)."""
         if session.is_writing or not session.exchanges:
             hint = "busy_writing" if session.is_writing else "compare_first"
-            raise gr.Error(say(hint, session.interface), duration=6, print_exception=False)
+            raise _refusal(hint, session)
         mine = menu.sampling(session.message)
         mine = replace(mine, seed=secrets.randbits(31) if mine.seed is None else mine.seed)
         shown = Comparison(session.message, tuple(random.sample((first, second), 2)))
-        for number, setting in enumerate(shown.settings):
-            try:
+        assistant = second_assistant = self._assistant_of(session)
+        try:
+            if SECOND_MODEL in shown.settings and self._load_second:
+                loading = self._second_engine(self._load_second)
+                while not loading.done():  # in short waits, so that a new message is heard
+                    yield render.hint("loading_second", session.interface), shown
+                    wait([loading], timeout=0.2)
+                second_assistant = assistant.with_engine(loading.result())
+            for number, setting in enumerate(shown.settings):
+                writer = second_assistant if setting == SECOND_MODEL else assistant
                 with closing(
-                    self._assistant_of(session).reply(
+                    writer.reply(
                         session.before,
                         session.message,
                         in_setting(mine, setting),
@@ -483,8 +565,8 @@ class Handlers:
                     for reply in paced(snapshots):
                         shown = shown.with_reply(number, reply)
                         yield shown.rendered(session.interface), shown
-            except GenrecError as error:
-                raise gr.Error(str(error), print_exception=False) from error
+        except GenrecError as error:
+            raise _failure(error, session) from error
 
     def vote(self, session: Session, shown: Comparison | None, event: gr.EventData) -> tuple[Any, Any]:
         """Keeps which of the two replies is better: (panel, what it shows). A second press on the same comparison changes nothing."""
@@ -498,15 +580,22 @@ class Handlers:
             render.drawn_with(first, one),
             render.drawn_with(second, other),
             first.language,
-            first.model,
+            self._assistant.engine.describe().model,
         )
         try:
             self._assistant.store.vote(vote)
         except StoreError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-        gr.Info(say("noted_vote", session.interface), duration=3)
+            raise _failure(error, session) from error
+        _inform("noted_vote", session)
         shown = replace(shown, vote=better)
         return shown.rendered(session.interface), shown
+
+    @staticmethod
+    def compare_settled(session: Session, shown: Comparison | None, interface: str) -> tuple[str, Comparison | None]:
+        """After a comparison, whatever became of it: (panel, what it shows). One that was cut off, or whose message is gone, is left out."""
+        if shown is None or not shown.is_whole or all(one.message != shown.message for one in session.exchanges):
+            return render.hint("compare_hint", _language(interface)), None
+        return shown.rendered(_language(interface)), shown
 
     @staticmethod
     def compared(shown: Comparison | None, interface: str) -> str:
@@ -518,7 +607,7 @@ class Handlers:
     def export(session: Session, explained: Shown | None, event: gr.EventData) -> dict[str, str]:
         """The chat as a file for the browser to keep: {name, type, text}."""
         if not session.exchanges:
-            raise gr.Error(say("nothing_to_export", session.interface), print_exception=False)
+            raise _refusal("nothing_to_export", session)
         is_current = explained is not None and explained.reply == session.reply
         return export.file(
             session, event.act.partition(":")[2], explained.attribution if explained and is_current else None
@@ -539,6 +628,7 @@ class Handlers:
 
     def restart(self, session: Session, interface: str) -> Screen:
         """A new chat of the same visitor."""
+        self._end(session, "leave")
         session = session.of_somebody(_language(interface))
         return self._view(new_session(session.conversation.user_id, session.interface, session.tone, session.catalogue))
 
@@ -556,13 +646,14 @@ class Handlers:
 
     def reopen(self, session: Session, history: Sequence[dict] | None, interface: str, event: gr.EventData) -> Screen:
         """An earlier chat on the screen."""
+        self._end(session, "leave")
         wanted = event.act.partition(":")[2]
         session = session.of_somebody(_language(interface))
         chat = next((one for one in history or [] if one.get("id") == wanted), None)
         try:
             return self._view(restored(chat or {}, session, self._assistant_of(session)))
         except (KeyError, TypeError, ValueError):  # an older version of the app wrote it, or somebody changed it
-            raise gr.Error(say("unreadable", session.interface), print_exception=False) from None
+            raise _refusal("unreadable", session) from None
 
     @staticmethod
     def clear_history(interface: str) -> tuple[list, str]:
@@ -610,8 +701,7 @@ class Handlers:
             progress(0.4, desc=say("reading", session.interface))
             assistant = self._assistant.with_catalogue(read)
         except GenrecError as error:
-            told = error.chinese if session.interface == "zh" else str(error)
-            raise gr.Error(escape(told), print_exception=False) from error
+            raise _failure(error, session) from error
         self._catalogues.drop(session.catalogue)
         session = replace(session, catalogue=self._catalogues.keep(assistant))
         told = render.catalogue_in_use(Path(path or "").name, len(read.items), session.interface)
@@ -657,9 +747,41 @@ class Comparison:
         first, second = self.replies
         return replace(self, replies=(first, reply) if number else (reply, second))
 
+    @property
+    def is_whole(self) -> bool:
+        return all(map(render.is_whole, self.replies))
+
     def rendered(self, language: Language) -> str:
         names = [say(setting, language) for setting in self.settings]
         return render.comparison(self.message, self.replies, names, language, vote=self.vote)
+
+
+def _inform(key: str, session: Session) -> None:
+    """A pop-up in the language of the page that something was done."""
+    gr.Info(say(key, session.interface), duration=5, title=say("note", session.interface))
+
+
+def _refusal(key: str, session: Session) -> gr.Error:
+    """To be raised where a press can do nothing now; says in the language of the page what to do first."""
+    return gr.Error(
+        say(key, session.interface), duration=6, title=say("not_yet", session.interface), print_exception=False
+    )
+
+
+def _failure(error: GenrecError, session: Session) -> gr.Error:
+    """To be raised where something failed, in the language of the page where it can be said in it."""
+    told = error.chinese if session.interface == "zh" else str(error)
+    return gr.Error(escape(told), title=say("went_wrong", session.interface), print_exception=False)
+
+
+def _resolve(future: Future[Engine], load: Callable[[], Engine]) -> None:
+    try:
+        future.set_result(load())
+    except GenrecError as error:
+        future.set_exception(error)
+    except Exception as error:  # the outermost border of a thread: whoever waits must hear of it
+        _log.exception("the second model could not be loaded")
+        future.set_exception(EngineError(f"The second model could not be loaded: {error}"))
 
 
 def _language(interface: str) -> Language:

@@ -16,6 +16,8 @@ PRESETS = {
     "bold": (1.0, 0.97, 0.8),
 }  # temperature, top-p, surprise
 
+SECOND_MODEL = "second_model"  # the menu's settings with the other model
+
 
 class Menu(NamedTuple):
     """The values of the controls, in the order in which the page sends them."""

@@ -10,13 +10,14 @@ from genrec import report
 from genrec.catalogue import Catalogue
 from genrec.engines import EngineInfo
 from genrec.errors import GenrecError
+from genrec.load import BUNDLED
 from genrec.onboarding import Question
 from genrec.safety.screen import BLOCK_MESSAGE
 from genrec.safety.toxicity import TOXICITY
 from genrec.schema import Attribution, Constraint, Item, Language, Profile, Reply
 from genrec.text import plain
 from genrec.ui.catalogues import MAX_BYTES, MAX_ITEMS
-from genrec.ui.texts import CATEGORIES, EXAMPLES, REASONS, SAID, say
+from genrec.ui.texts import CATEGORIES, EXAMPLES, FEATURES, REASONS, SAID, say
 from genrec.vocabulary import Vocabulary
 
 _NUM_PARTS = 3  # of a candidate's score that are told
@@ -31,7 +32,8 @@ def header(language: Language, info: EngineInfo | None) -> str:
     if info is None:
         model = f'<span class="genrec-model is-loading">{say("loading", language)}</span>'
     else:
-        model = f'<span class="genrec-model">{escape(say("model_on", language, info.model, info.device))}</span>'
+        told = say("model_on", language, model_name(info.model, language), info.device.replace("cpu", "CPU"))
+        model = f'<span class="genrec-model">{escape(told)}</span>'
     languages = "".join(
         f'<button type="button" class="genrec-button" data-lang="{code}" lang="{code}" aria-pressed="{str(code == language).lower()}">{name}</button>'
         for code, name in (("en", "EN"), ("zh", "中文"))
@@ -235,7 +237,12 @@ def _meter(text: str, score: float, threshold: float, label: str = "") -> str:
 
 
 def trace(
-    reply: Reply | None, language: Language, *, can_score: bool = False, tokens: Sequence[tuple[str, float]] = ()
+    reply: Reply | None,
+    language: Language,
+    vocabulary: Vocabulary | None,
+    *,
+    can_score: bool = False,
+    tokens: Sequence[tuple[str, float]] = (),
 ) -> str:
     """What was found, with scores, and what the model read. `tokens` are pieces of the reply with their probabilities in [0, 1]."""
     if reply is None:
@@ -244,14 +251,17 @@ def trace(
     rows = []
     for place, one in enumerate(reply.candidates, 1):
         strongest = sorted(one.parts.items(), key=lambda part: -abs(part[1]))[:_NUM_PARTS]
-        parts = ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in strongest if value)
+        parts = ("，" if language == "zh" else ", ").join(
+            f"{say(name, language, table=FEATURES)} {value:.2f}" for name, value in strongest if value
+        )
+        kind = vocabulary.translate(one.item.kind, language) if vocabulary else one.item.kind
         mark = (
             f' <span class="genrec-mark" role="img" aria-label="{say("in_reply", language)}">●</span>'
             if one.item.id in named
             else ""
         )
         rows.append(
-            f"<tr><td>{place}</td><td>{escape(one.item.title_in(reply.language))}{mark}</td><td>{escape(one.item.kind)}</td>"
+            f"<tr><td>{place}</td><td>{escape(one.item.title_in(reply.language))}{mark}</td><td>{escape(kind)}</td>"
             f"<td>{one.score:.2f}</td><td>{escape(parts)}</td></tr>"
         )
     table = ""
@@ -270,11 +280,7 @@ def trace(
     )
     if prompt:
         prompt = f"<details><summary>{say('prompt', language)}</summary>{prompt}</details>"
-    drawn = reply.sampling
-    settings = (
-        f'<p class="genrec-quiet">{say("drawn_with", language)}: temperature {drawn.temperature:g}, top-p {drawn.top_p:g}, top-k {drawn.top_k}, '
-        f"seed {drawn.seed}, {escape(reply.model)}</p>"
-    )
+    settings = f'<p class="genrec-quiet">{escape(drawn_with(reply, say("drawn_with", language), language))}</p>'
     pieces = ""
     if tokens:
         coloured = "".join(
@@ -348,14 +354,14 @@ def comparison(
         text = f"<p>{prose(reply.text)}</p>" if reply and reply.text else ""
         if reply and reply.notice and reply.status != "writing":
             text += f'<p class="genrec-quiet">{escape(reply.notice)}</p>'
-        drawn = f'<p class="genrec-quiet">{escape(drawn_with(reply, name))}</p>' if vote and reply else ""
+        drawn = f'<p class="genrec-quiet">{escape(drawn_with(reply, name, language))}</p>' if vote and reply else ""
         is_picked = (vote, letter) in (("first", "A"), ("second", "B"))
         sides.append(
-            f'<article class="genrec-card{" is-picked" if is_picked else ""}" aria-label="{letter}" aria-busy="{str(not _is_whole(reply)).lower()}">'
+            f'<article class="genrec-card{" is-picked" if is_picked else ""}" aria-label="{letter}" aria-busy="{str(not is_whole(reply)).lower()}">'
             f'<h3 class="genrec-title">{letter}{" ✓" if is_picked else ""}</h3>{text or "<p>…</p>"}{drawn}</article>'
         )
     end = ""
-    if not vote and all(map(_is_whole, replies)):
+    if not vote and all(map(is_whole, replies)):
         buttons = "".join(
             f'<button type="button" class="genrec-button" data-act="vote:{better}">{say(f"vote_{better}", language)}</button>'
             for better in ("first", "second", "neither")
@@ -364,14 +370,21 @@ def comparison(
     return _panel(f'<h2>{escape(message)}</h2><div class="genrec-sides">{"".join(sides)}</div>{end}')
 
 
-def _is_whole(reply: Reply | None) -> bool:
+def is_whole(reply: Reply | None) -> bool:
     return reply is not None and reply.status != "writing"
 
 
-def drawn_with(reply: Reply, name: str) -> str:
+def model_name(name: str, language: Language) -> str:
+    """What a model is called on the page."""
+    return say("bundled_writer", language) if name == BUNDLED else name
+
+
+def drawn_with(reply: Reply, name: str, language: Language = "en") -> str:
     """How a reply was drawn, with what its setting is called."""
     drawn = reply.sampling
-    return f"{name}: temperature {drawn.temperature:g}, top-p {drawn.top_p:g}, surprise {drawn.surprise:g}, seed {drawn.seed}"
+    numbers = (drawn.temperature, drawn.top_p, drawn.top_k, drawn.surprise, drawn.seed)
+    colon = "：" if language == "zh" else ": "
+    return f"{name}{colon}{say('drawn', language, *numbers, model_name(reply.model, language))}"
 
 
 def prose(text: str) -> str:

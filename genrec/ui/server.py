@@ -32,6 +32,7 @@ from starlette.routing import Route
 
 from genrec.assistant import Assistant
 from genrec.catalogue import Catalogue
+from genrec.engines import Engine
 from genrec.errors import InputError, SettingsError
 from genrec.schema import Attribution, Conversation, Language, Reply, Sampling
 from genrec.settings import Settings
@@ -139,6 +140,10 @@ class ServedAssistant:
         if wait_s := self._service.seconds_to_wait():
             raise InputError(" ".join(text.format(round(wait_s + 0.5)) for text in _WAIT.values()))
         return ServedAssistant(self._assistant.with_catalogue(catalogue), self._service)
+
+    def with_engine(self, engine: Engine) -> ServedAssistant:
+        """As Assistant.with_engine, for visitors who are counted and limited as before."""
+        return ServedAssistant(self._assistant.with_engine(engine), self._service)
 
     def reply(
         self, conversation: Conversation, message: str, sampling: Sampling = Sampling(), **options: Any

@@ -52,11 +52,11 @@ span.genrec-chip {cursor: default; padding: 1px 9px; font-size: .82em}
 .genrec-group > b {font-weight: 600; color: var(--gr-quiet); font-size: .85em; min-width: 4.2em}
 /* cold start */
 .gradio-container:has(.genrec-starter):not(:has([data-testid=user])) #genrec-chat, .gradio-container:has([data-testid=user]) #genrec-start {display: none}
-.genrec-picks {min-height: 156px} /* of four rows, which come when the catalogue is read */
+.genrec-picks {min-height: 124px} /* of its rows, which come when the catalogue is read */
 .genrec-starter {border: 1px solid var(--gr-line); border-radius: 18px; padding: 26px 26px 18px; background: linear-gradient(160deg, var(--gr-accent-soft), transparent 60%), var(--gr-card)}
 .genrec-starter h2 {margin: 0 0 4px; font-weight: 700; font-size: 1.7rem; letter-spacing: -.02em; color: var(--gr-ink)}
 .genrec-starter p {color: var(--gr-quiet); margin: 0 0 14px}
-.genrec-examples {display: grid; grid-template-columns: repeat(auto-fit, minmax(220px, 1fr)); gap: 10px; margin: 6px 0 0; padding: 0; list-style: none}
+.genrec-examples {display: grid; grid-template-columns: repeat(auto-fit, minmax(280px, 1fr)); gap: 10px; margin: 6px 0 0; padding: 0; list-style: none}
 .genrec-examples button {width: 100%; height: 100%; text-align: left; border: 1px solid var(--gr-line); border-radius: 14px; background: var(--gr-card); color: var(--gr-ink); padding: 12px 14px; cursor: pointer; font-size: .95em; line-height: 1.4}
 .genrec-examples button:hover {border-color: var(--gr-accent)}
 .genrec-starter h3 {margin: 18px 0 0; font-size: .85em; color: var(--gr-quiet); font-weight: 600}
@@ -76,6 +76,8 @@ button[role=tab] {padding: 6px 10px; font-size: .92em} .gradio-container button[
 #genrec-status * {opacity: 1 !important} /* Gradio pales what an event may change */
 #genrec-status {font-size: .85em; color: var(--gr-quiet); min-height: 1.4em}
 #genrec-input {align-items: stretch} #genrec-box textarea {border: 1px solid var(--gr-line); border-radius: 12px; padding: 11px 14px; font-size: 1.02em}
+#genrec-box textarea::placeholder {white-space: nowrap; overflow: hidden; text-overflow: ellipsis}
+#genrec-why, #genrec-both {border: 1px solid var(--gr-line)}
 /* panels */
 #genrec-panels {position: sticky; top: 8px}
 .genrec-panel {padding: 4px 2px} .genrec-panel h2 {font-size: .95em; font-weight: 650; margin: 14px 0 4px; color: var(--gr-ink)} .genrec-panel h2:first-child {margin-top: 2px}
@@ -100,10 +102,12 @@ button[role=tab] {padding: 6px 10px; font-size: .92em} .gradio-container button[
 .genrec-chats button:hover {background: var(--gr-accent-soft)}
 @media (max-width: 640px) {
   .genrec-head p {display: none} .genrec-head {padding: 0} .genrec-head h1 {padding-left: 34px} .genrec-tools {margin-left: 0; gap: 5px} .genrec-tools .genrec-button {padding: 4px 9px}
-  .genrec-picks {min-height: 118px} .genrec-starter .genrec-group {flex-wrap: nowrap; overflow-x: auto; margin: 5px 0} .genrec-starter .genrec-button {white-space: nowrap} .genrec-starter .genrec-group > b {min-width: 3.2em !important}
+  .genrec-picks {min-height: 108px} .genrec-starter .genrec-group {flex-wrap: nowrap; overflow-x: auto; margin: 5px 0} .genrec-starter .genrec-button {white-space: nowrap} .genrec-starter .genrec-group > b {min-width: 3.2em !important}
   .genrec-examples li:nth-child(n+3) {display: none}
   #genrec-input {position: sticky; bottom: 0; z-index: 20; background: var(--body-background-fill); padding: 8px 0; flex-wrap: nowrap} .genrec-starter {padding: 18px 14px} .genrec-starter h2 {font-size: 1.35rem}
   #genrec-chat {height: 46vh !important; min-height: 260px !important} .genrec-group > b {min-width: 100%}
+  #genrec-chat .icon-button-wrapper.top-panel {display: none} /* it lies over the message; the menu has a new chat, too */
+  .gradio-container button[role=tab] {padding: 6px 5px; font-size: .8em}
   .genrec-cards {display: flex; overflow-x: auto; scroll-snap-type: x mandatory} .genrec-card {min-width: 82%; scroll-snap-align: start}
 }
 """
@@ -111,7 +115,7 @@ button[role=tab] {padding: 6px 10px; font-size: .92em} .gradio-container button[
 # A click on anything with data-act reaches Python as an event. The same one within 400 ms is a double click and counts once.
 CLICKS = """
 let last = '', at = 0;
-const events = {ask: 'submit', say: 'submit', retry: 'submit', export: 'download'};
+const events = {ask: 'submit', say: 'submit', retry: 'submit', export: 'download', undo: 'undo'};
 element.addEventListener('click', event => {
   const target = event.target.closest('[data-act]');
   if (!target || target.disabled) return;

@@ -12,7 +12,11 @@ TEXTS: dict[str, tuple[str, str]] = {  # English, Chinese
         "说说你喜欢什么，语言模型为你写一段推荐。",
     ),
     "loading": ("loading the models …", "正在加载模型 …"),
-    "model_on": ("{} on {}", "{}，运行在 {}"),
+    "model_on": ("{} on {}", "{}，用 {}"),
+    "bundled_writer": ("bundled writer", "自带写作模型"),
+    "note": ("Noted", "提示"),
+    "not_yet": ("Not yet", "还不行"),
+    "went_wrong": ("That did not work", "没有成功"),
     "share": ("Share", "分享"),
     "shared": ("Link copied", "链接已复制"),
     "share_hint": ("Copy a link that asks your last message again", "复制链接，打开后会再问一遍你的上一句话"),
@@ -156,6 +160,10 @@ TEXTS: dict[str, tuple[str, str]] = {  # English, Chinese
     "in_reply": ("named in the reply", "回答中提到"),
     "prompt": ("What the model read", "模型读到的内容"),
     "drawn_with": ("Drawn with", "生成参数"),
+    "drawn": (
+        "temperature {:g}, top-p {:g}, top-k {}, surprise {:g}, seed {}, {}",
+        "温度 {:g}，top-p {:g}，top-k {}，意外 {:g}，种子 {}，{}",
+    ),
     "probabilities": ("Show how likely each word was", "看每个词的概率"),
     "probabilities_hint": (
         "The paler a piece, the surer the model was of it. Point at a piece for its probability.",
@@ -168,8 +176,13 @@ TEXTS: dict[str, tuple[str, str]] = {  # English, Chinese
     ),
     "first_setting": ("One setting", "一种设置"),
     "second_setting": ("The other", "另一种"),
-    "mine": ("As set in the menu", "菜单里的设置"),
-    "other_seed": ("As in the menu, another seed", "菜单里的设置，换个种子"),
+    "mine": ("As in the menu", "菜单的设置"),
+    "second_model": ("The other model", "另一个模型"),
+    "loading_second": (
+        "Loading the other model; the first time takes a while …",
+        "正在加载另一个模型，第一次要等一会儿 …",
+    ),
+    "other_seed": ("Another seed", "换个种子"),
     "write_both": ("Write both", "写两个看看"),
     "compare_first": (
         "Ask for a recommendation first; then I can write it in two ways.",
@@ -228,7 +241,7 @@ TEXTS: dict[str, tuple[str, str]] = {  # English, Chinese
     "top_p_info": ("draw from the likeliest words that make up this share", "只从占这个比例的最可能的词里取"),
     "top_k": ("Top-k", "Top-k"),
     "top_k_info": ("draw from at most this many words; 0 means no limit", "最多从这么多词里取，0 表示不限"),
-    "length": ("Longest reply (tokens)", "最长回答（词元）"),
+    "length": ("Length (tokens)", "长度（词元）"),
     "seed_label": ("Seed", "种子"),
     "seed_info": (
         "the same seed writes the same reply; empty draws a new one",
@@ -243,7 +256,7 @@ TEXTS: dict[str, tuple[str, str]] = {  # English, Chinese
     "as_written": ("as I write", "跟我一样"),
     "surprise_label": ("Familiar … surprising", "熟悉……意外"),
     "surprise_info": ("0 prefers what many know, 1 what few would guess", "0 偏向大家都知道的，1 偏向想不到的"),
-    "rows": ("Tries for an explanation", "解释的尝试次数"),
+    "rows": ("Tries to explain", "解释的尝试次数"),
     "rows_info": ("more is slower and surer", "越多越慢也越可靠"),
 }
 CATEGORIES: dict[str, tuple[str, str]] = {  # why a sentence was withheld, or a message not answered
@@ -297,6 +310,20 @@ FIGURES: dict[str, tuple[str, str]] = {  # what was measured of the models
     "redial_recall_10": ("ReDial: recall in the first ten", "ReDial：前十召回率"),
     "redial_ndcg_10": ("ReDial: NDCG of the first ten", "ReDial：前十 NDCG"),
     "cpcd_hit_10": ("CPCD: a hit in the first ten", "CPCD：前十命中"),
+}
+FEATURES: dict[str, tuple[str, str]] = {  # what a candidate's score is made of
+    "meaning": ("meaning", "含义"),
+    "tags": ("tags", "标签"),
+    "words": ("words", "词语"),
+    "named": ("named", "点名"),
+    "like_meaning": ("like in meaning", "含义相近"),
+    "like_tags": ("like in tags", "标签相近"),
+    "like_people": ("like in people", "人物相同"),
+    "like_title": ("like in title", "名称相近"),
+    "like_years": ("like in years", "年代相近"),
+    "like_kind": ("like in kind", "类型相同"),
+    "popularity": ("popularity", "名气"),
+    "together": ("liked together", "常被一起喜欢"),
 }
 SAID: dict[str, tuple[str, str]] = {  # what a follow-up chip says for the visitor
     "shorter": ("shorter ones, please", "短一点的"),

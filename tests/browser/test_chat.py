@@ -243,17 +243,27 @@ def test_two_cards_rated_in_one_breath_are_both_rated(scripted_page, catalogue):
     expect(page.locator(".genrec-card [aria-pressed=true]")).to_have_count(2)
 
 
-def test_an_explanation_that_is_stopped_or_fails_leaves_the_panel_as_it_was(assistant, serve, visit, monkeypatch):
+@pytest.fixture
+def held_explanation():
+    """(an explanation that gets no further than to the half, tells that one was closed)."""
     go_on, is_closed = threading.Event(), threading.Event()
 
     def held(*args, **options):
         try:
             while not go_on.is_set():
                 yield 0.5
-                go_on.wait(0.2)
+                go_on.wait(0.02)
         finally:
             is_closed.set()
 
+    yield held, is_closed
+    go_on.set()
+
+
+def test_an_explanation_that_is_stopped_or_fails_leaves_the_panel_as_it_was(
+    assistant, serve, visit, monkeypatch, held_explanation
+):
+    held, is_closed = held_explanation
     monkeypatch.setattr(assistant, "explaining", held)
     page = visit(serve(assistant))
     ask(page, WISH)
@@ -263,8 +273,10 @@ def test_an_explanation_that_is_stopped_or_fails_leaves_the_panel_as_it_was(assi
     press(page, "Stop explaining")
     expect(page.locator("#genrec-halt")).to_be_hidden()
     expect(page.locator("#genrec-explanation")).to_have_text(hint, use_inner_text=True)
-    assert is_closed.wait(60) and not go_on.is_set()
-    monkeypatch.setattr(assistant, "explaining", lambda *args, **options: (_ for _ in ()).throw(EngineError("Lost it.")))
+    assert is_closed.wait(60)
+    monkeypatch.setattr(
+        assistant, "explaining", lambda *args, **options: (_ for _ in ()).throw(EngineError("Lost it."))
+    )
     page.click("#genrec-why")
     page.get_by_text("Lost it.").wait_for()
     expect(page.locator("#genrec-halt")).to_be_hidden()
@@ -273,6 +285,27 @@ def test_an_explanation_that_is_stopped_or_fails_leaves_the_panel_as_it_was(assi
     page.click("#genrec-why")
     page.wait_for_selector("#genrec-explanation .why .said")
     expect(page.locator("#genrec-halt")).to_be_hidden()
+
+
+@pytest.mark.parametrize("leaves", ["↶ Undo", "↻ Retry", "Previous version", "Shorter", "New chat"])
+def test_whatever_leaves_the_reply_ends_its_explanation(
+    serve, visit, make_assistant, scripted, held_explanation, leaves
+):
+    assistant = make_assistant(scripted(["Here is one.", "Here is another.", "Here is a third."]))
+    assistant.explaining, is_closed = held_explanation
+    page = visit(serve(assistant))
+    ask(page, WISH)
+    open_sidebar(page)
+    press(page, "↻ Retry")
+    page.get_by_text("2/2").wait_for()
+    page.wait_for_selector("#genrec-send:visible")
+    hint = page.locator("#genrec-explanation").inner_text()
+    page.click("#genrec-why")
+    page.get_by_role("progressbar", name="Leaving words out").wait_for()
+    press(page, leaves)
+    expect(page.locator("#genrec-halt")).to_be_hidden()
+    expect(page.locator("#genrec-explanation")).to_have_text(hint, use_inner_text=True)
+    assert is_closed.wait(60)
 
 
 # Going on
@@ -450,6 +483,27 @@ def test_while_a_reply_is_written_the_input_is_locked_and_stop_keeps_what_there_
     expect(page.locator("[data-testid=bot]")).to_have_text("Here is one idea for you.")
     engine.go_on.set()
     assert "another one" in ask(page, "another one")
+
+
+def test_a_stream_is_stopped_or_left_at_any_moment_and_the_next_message_is_answered(scripted_page):
+    page = scripted_page(*["It is fine. " * 60, "And that is all."] * 4, size=6)
+    page.wait_for_selector("#genrec-new", state="attached")
+    for number in (1, 2, 3):
+        say(page, "somewhere quiet")
+        page.locator("[data-testid=bot]").nth(2 * number - 2).get_by_text("fine", exact=False).wait_for()
+        press(page, "Stop")
+        wait_for_status(page, "Stopped")
+        page.wait_for_selector("#genrec-send:visible")
+        assert "And that is all." in ask(page, "another one")
+    open_sidebar(page)
+    say(page, "somewhere quiet")
+    page.locator("[data-testid=bot]").nth(6).get_by_text("fine", exact=False).wait_for()
+    page.click("#genrec-new")
+    page.get_by_role("heading", name="What do you feel like?").wait_for()
+    page.wait_for_selector("#genrec-send:visible")
+    wait_for_status(page, "Ready")
+    assert messages_of(page) == [] and "And that is all." in ask(page, "another one")
+    assert messages_of(page) == ["another one"]
 
 
 def test_enter_pressed_twice_sends_once(visit):

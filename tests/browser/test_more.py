@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
 from playwright.sync_api import expect
 from screen import ask, open_sidebar, press, say, serious, tab, wait_for_reply, wait_for_status
 
+from genrec.load import load_compared
 from genrec.store import Store
 
 EVIL = '<img src="http://203.0.113.5/x.png" onerror="document.title=1">'
@@ -48,6 +50,44 @@ def test_two_settings_are_written_side_by_side_and_the_vote_is_kept(make_assista
     assert vote.better == "second" and vote.second.split(":")[0] in ("safe", "bold") and "jazz" not in str(vote)
     press(page, "中文")
     page.locator("#genrec-comparison").get_by_text("稳妥").wait_for()  # the preset's name in the language of the page
+
+
+def test_a_second_model_is_loaded_when_it_is_first_compared_and_named_after_the_vote(
+    make_assistant, scripted, serve, visit, monkeypatch
+):
+    go_on = threading.Event()
+
+    def load_when_told(settings):
+        assert go_on.wait(60)
+        return load_compared(settings)
+
+    monkeypatch.setattr("genrec.ui.app.load_compared", load_when_told)
+    page = visit(serve(make_assistant(scripted(["Here is one.", "Here is another."])), compare="bundled"))
+    ask(page, "slow jazz")
+    tab(page, "Compare")
+    expect(page.get_by_label("The other", exact=True)).to_have_value("As in the menu, the other model")
+    page.click("#genrec-both")
+    page.locator("#genrec-comparison").get_by_text("Loading the other model").wait_for()
+    go_on.set()
+    press(page, "A is better")
+    panel = page.locator("#genrec-comparison")
+    panel.get_by_text("bundled writer").wait_for()
+    assert "scripted" in panel.inner_text()
+
+
+def test_a_comparison_ends_with_a_new_message_and_goes_with_its_chat(scripted_page):
+    page = scripted_page("Here is one.", "It is fine. " * 60, "Here is another.", "Here is a third.", size=6)
+    ask(page, "slow jazz")
+    tab(page, "Compare")
+    panel = page.locator("#genrec-comparison")
+    page.click("#genrec-both")
+    panel.get_by_text("fine").first.wait_for()
+    ask(page, "something quiet")
+    panel.get_by_text("Your last message is written twice").wait_for()
+    page.click("#genrec-both")
+    page.get_by_role("button", name="A is better").wait_for()
+    press(page, "↶ Undo")
+    panel.get_by_text("Your last message is written twice").wait_for()
 
 
 def test_a_comparison_before_any_message_says_what_to_do_first(scripted_page):
