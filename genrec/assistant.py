@@ -38,7 +38,7 @@ from genrec.attribution import (
     keep_words,
 )
 from genrec.catalogue import Catalogue
-from genrec.constraints import Fields
+from genrec.constraints import Fields, subject
 from genrec.engines import Engine, Message, weakest_stretch
 from genrec.errors import EngineError, InputError, StoreError
 from genrec.grounding import copied_spans, ground
@@ -83,7 +83,7 @@ from genrec.schema import (
 )
 from genrec.store import Feedback, Rating, Report, Store
 from genrec.text import ends_whole, has_cjk, names_twice, plain, repeats, sentences, stutters, units, words
-from genrec.vocabulary import Vocabulary
+from genrec.vocabulary import Vocabulary, not_held
 
 NUM_PICKS = 2  # titles a reply names unless the visitor asks for a number; a brief one names one
 MAX_REWRITES = 2  # of a reply in which a hurtful sentence had to be withheld, each from that sentence
@@ -118,6 +118,19 @@ _TEXTS: dict[str, dict[Language, str]] = {
     "relaxed": {
         "en": "Nothing in the catalogue meets “{}”; here is the nearest without it.",
         "zh": "目录里没有满足“{}”的，下面是放宽这一条之后最接近的。",
+    },
+    "untold": {
+        "en": "The catalogue does not say what meets “{}”.",
+        "zh": "目录里没有能判断“{}”的信息。",
+    },
+    "not held": {"en": "The catalogue has no {}; here is what comes nearest.", "zh": "目录里没有{}，下面是最接近的。"},
+    "unknown": {
+        "en": "“{}” is not in the catalogue, so its name alone tells me little.",
+        "zh": "目录里没有《{}》，光看名字我了解不多。",
+    },
+    "which": {
+        "en": "Which one do you mean? Name a title, and I'll say what I know of it.",
+        "zh": "你问的是哪一个？说出名字，我来讲我知道的。",
     },
     "unverified": {
         "en": "What is marked “unverified” is from the model's memory, not from the catalogue: whether it exists, and what is said of it, was not checked.",
@@ -300,8 +313,7 @@ class Assistant:
         notices += [screened.notice] if screened.notice else []
         conversation = _with_summary(self.with_feedback(conversation), short.rest)
         prepared = self._prepare(conversation, message, answer, tone, sampling)
-        if prepared.ranking.relaxed:
-            notices.append(_TEXTS["relaxed"][answer].format(prepared.ranking.relaxed))
+        notices += self._shortfalls(message, prepared, answer, turn=len(conversation.turns))
         question = self._question(conversation, prepared.understanding, answer)
         notices += [question] if question else []
         state = replace(
@@ -414,7 +426,7 @@ class Assistant:
             shelf = _shelf(understanding.intent, safe, len(understanding.named or shown), wanted, sampling)
         is_choice = understanding.intent not in (*_ABOUT_SHOWN, *_NO_ITEMS)
         num_picks = min(wanted, len(shelf)) if is_choice else 0
-        missed = ranking.unanswered or ranking.relaxed
+        missed = ranking.unanswered or "; ".join(self._dropped(ranking.relaxed, understanding.profile)[0])
         note = _TEXTS["unanswered"][language].format(missed) if missed else ""
         messages = build_messages(
             language=language,
@@ -433,9 +445,37 @@ class Assistant:
         )
         return _Prepared(understanding, ranking, candidates, shelf, num_picks, messages)
 
+    def _shortfalls(self, message: str, prepared: _Prepared, language: Language, *, turn: int) -> list[str]:
+        """Lines on what was asked for and cannot be had: a kind or title that the catalogue does not have, a demand that nothing meets, or of which it
+        says nothing (told once, when it is made)."""
+        said, profile = prepared.understanding, prepared.understanding.profile
+        if said.intent in (*_ABOUT_SHOWN, *_NO_ITEMS):
+            return []
+        lines = []
+        if names := not_held(message, self.catalogue.kinds(), profile.kinds):
+            lines.append(_TEXTS["not held"][language].format(names[language == "zh"]))
+        if said.unknown and not self._is_open:
+            lines.append(_TEXTS["unknown"][language].format(said.unknown[0]))
+        unmet, untold = self._dropped(prepared.ranking.relaxed, profile)
+        new = [text for text in untold if any(one.text == text and one.turn == turn for one in profile.constraints)]
+        if new:
+            lines.append(_TEXTS["untold"][language].format(("”、“" if language == "zh" else "”, “").join(new)))
+        if unmet:
+            lines.append(_TEXTS["relaxed"][language].format("; ".join(unmet)))
+        return lines
+
+    def _dropped(self, relaxed: str, profile: Profile) -> tuple[list[str], list[str]]:
+        """The words of demands that had to give: those that no item meets, and those of whose measure the catalogue says nothing."""
+        unmet = list(dict.fromkeys(filter(None, relaxed.split("; "))))
+        untold = {one.text for one in profile.constraints if not self._fields.says(subject(one), profile.kinds)}
+        return [text for text in unmet if text not in untold], [text for text in unmet if text in untold]
+
     def _question(self, conversation: Conversation, understanding: Understanding, language: Language) -> str:
         """What to ask a visitor who has not said yet what he wants; "" where there is nothing to ask."""
         num_said = sum(one.role == "user" for one in conversation.turns)
+        is_on_table = bool(understanding.named or conversation.turns and conversation.turns[-1].item_ids)
+        if understanding.intent in _ABOUT_SHOWN and not (is_on_table or understanding.has_wish):
+            return _TEXTS["which"][language]
         if understanding.intent in (*_ABOUT_SHOWN, *_NO_ITEMS) or num_said >= MAX_QUESTIONS:
             return ""  # asked again and again, it would be a form to fill in
         return question_for(understanding.profile, self.catalogue.items, self.vocabulary, language)

@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 
 from genrec.schema import Attribute, Constraint, Item
-from genrec.text import has_cjk, normalise, words
+from genrec.text import has_cjk, normalise, person_spans, words
 
 Op = Literal["<=", ">=", "==", "!="]
 Span = tuple[int, int]
@@ -210,8 +210,17 @@ _MAKER = re.compile(
     rf"\b(?:(?:directed|written|made|painted|composed|sung|designed)\s+by|director(?:\s+is)?|by)\s+({_PERSON})(?![\w.])"
 )
 _ACTOR = re.compile(rf"\bstarring\s+({_PERSON})(?![\w.])")
-_OF_MAKER = re.compile(r"\b(?:by|director|author|(?:by|director|author)\s+(?:is|was))\s+$", re.IGNORECASE)
-_OF_MAKER_ZH = re.compile(r"(?:导演|执导|[拍写唱作演]|出品)?的|导演|执导|主唱")
+_PLAY = r"(?:^|[.!?,;]\s*|\b(?:please|you|hey|just)\s+)(?i:play)\s+(?:(?:me|us|some|something\s+by)\s+)*"  # what is said to who has the music
+_WORKS = r"(?i:songs?|music|tracks?|albums?|records?|movies?|films?|books?|novels?|something|anything|stuff|more)"
+_CERTAIN_MAKER = re.compile(rf"(?:\b{_WORKS}\s+(?i:by|from)\s+|{_PLAY})(?P<name>{_PERSON})(?![\w.])")
+_SHOWN_ACTOR = re.compile(
+    rf"\b(?:(?i:starring|featuring)|(?i:movies?|films?|series|shows?)\s+with)\s+({_PERSON})(?![\w.])"
+)
+_OF_PERSON_ZH = re.compile(
+    r"(?:导演|执导|(?P<acts>主?演)|[拍唱写])?的(?:新|老|经典|代表)?(?:歌|专辑|音乐|唱片|电影|片|作品|书|小说|剧|戏)"
+)
+_OF_MAKER = re.compile(rf"(?:\b(?i:by|director|author|(?:by|director|author)\s+(?:is|was))\s+|{_PLAY})$")
+_OF_MAKER_ZH = re.compile(r"(?:导演|执导|[拍写唱作]|出品)?的|导演|执导|主唱")
 _LIKE_ONE = re.compile(r"\b(?:like|similar\s+to|such\s+as|than)\b[^,.;!?]*$|(?:像|类似)[^，。！？]*$", re.IGNORECASE)
 _NEAR = re.compile(r"\b(?:near|close\s+to|next\s+to)\s+(?:the\s+)?$", re.IGNORECASE)
 _NEAR_ZH = re.compile(r"的?(?:附近|周边|旁边|边上)")
@@ -699,8 +708,9 @@ def _of_quantity(
     ):
         return
     is_said = fields.says(role, kinds) if fields.by_name else role in ("minutes", "pages")
-    if not is_said and not (fields.by_name and role == "price" and (is_most or is_least or is_range)):
-        return  # a price is demanded even where no item tells its own: then the visitor hears so
+    is_clear = is_most or is_least or is_range or bool(cue)
+    if not is_said and not (fields.by_name and role in ("price", "rating") and is_clear):
+        return  # these are demanded even where no item tells its own: then the visitor hears so
     name, one = role, fields.of_role(role, kinds)
     if one and one.intervals and (low, high) in one.intervals and not (is_most or is_least):
         yield made(match, one.name, "==", one.intervals[low, high])
@@ -1019,6 +1029,21 @@ def _people(message: str, fields: Fields, kinds: Collection[str]) -> Iterator[_N
                 )  # "by Sunday Night" is no maker
                 if name not in one.values and (known or is_certain):
                     yield _Named(one.name, tuple(known) if known else match[1], match.start(), match.end(1))
+    creator, actor = fields.by_name.get("creator"), fields.of_role("actor")
+    if creator and fields.share(creator, kinds) >= _ENOUGH:
+        strangers: list[tuple[int, int, Field | None]] = [
+            (*match.span("name"), creator) for match in _CERTAIN_MAKER.finditer(message) if " " in match["name"]
+        ]
+        for start, end in person_spans(message):
+            if made := _OF_PERSON_ZH.match(message, end):
+                strangers.append((start, end, actor if made["acts"] else creator))
+        for start, end, one in strangers:
+            if not one or normalise(message[start:end]) not in one.values:
+                yield _Named(one.name if one else "actor", message[start:end], start, end)
+    if fields.by_name and not actor and set(kinds) <= {"film", "series"}:
+        for match in _SHOWN_ACTOR.finditer(message):  # then the visitor hears that the catalogue does not say
+            if " " in match[1]:
+                yield _Named("actor", match[1], match.start(), match.end(1))
 
 
 def _switches(message: str, fields: Fields, kinds: Collection[str]) -> Iterator[_Named]:

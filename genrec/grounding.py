@@ -31,6 +31,17 @@ _BY = re.compile(
     rf"|\b(?:[Dd]irector|[Aa]uthor|[Aa]rtist|[Cc]reator))\s+(?!(?:{_DAYS.replace(' ', '|')})\b)({_NAME})"
 )
 _BY_ZH = re.compile(r"(?:作者|导演|创作者|歌手|出品)(?:是|：)([\u3400-\u9fff·A-Za-z .]{2,24}?)(?=[，。！？；、]|$)")
+_MADE_AS = tuple(  # what only items of these kinds are, by whomever: a series is not taught
+    (frozenset(kinds.split()), re.compile(pattern, re.IGNORECASE))
+    for kinds, pattern in (
+        ("film series", r"\bdirected\s+by\b|\b(?:co-?)?director\s+(?:is|was)\b|执导|导演(?:是|：|的)"),
+        ("course", r"\b(?:taught|lectured)\s+by\b|\b(?:lecturer|instructor|teacher)\s+(?:is|was)\b|主讲|授课|讲授|(?:讲师|老师)(?:是|：)"),
+        ("album", r"\b(?:sung|performed)\s+by\b|演唱|主唱(?:是|：)"),
+        ("album course series", r"\brecorded\s+by\b|录制"),
+        ("book film series album game", r"\bwritten\s+by\b"),
+        ("book course", r"\bauthor(?:ed\s+by|\s+(?:is|was))\b|作者(?:是|：)"),
+    )
+)  # fmt: skip
 _DOT_ZH = re.compile(r"(?=([\u3400-\u9fff]·[\u3400-\u9fff]))")  # within a foreign person's name in Chinese
 MARK = {"en": " (not in the catalogue)", "zh": "（不在目录中）"}
 UNVERIFIED = {"en": " (unverified)", "zh": "（未核实）"}
@@ -95,6 +106,7 @@ def ground(
     if not is_false:
         fixed, is_false = _check_makers(fixed, subjects, shelf, known_text, language)
     is_false = is_false or _names_another_maker(fixed, subjects, shelf, known_text, language)
+    is_false = is_false or _is_of_another_kind(fixed, _relocated(fixed, mentions), about, shelf, language)
     is_false = is_false or _has_unknown_number(fixed, [*shelf, *subjects], subjects, known_text)
     is_false = is_false or _parts_a_wish(fixed, shelf, known_text, language)
     is_false = is_false or _is_mistold(fixed, items, shelf, language, about=about, mentioned=mentioned, before=before)
@@ -182,6 +194,23 @@ def _names_another_maker(
         return False
     told = normalise(" ".join([known_text, *(_told(item) for item in [*shelf, *subjects])]))  # where a dot is a space
     return any(dot.replace("·", " ") not in told for dot in dots)
+
+
+def _is_of_another_kind(
+    text: str, mentions: Sequence[Mention], about: Sequence[Item], shelf: Sequence[Item], language: Language
+) -> bool:
+    """Whether an item is said to be made as items of its kind are not ("**I, Claudius** is taught by …"). A word of making speaks of the title before it,
+    else of the one after it, else of what the talk is of; one inside a pitch speaks of neither."""
+    quoted = copied_spans(text, shelf, language)
+    for kinds, pattern in _MADE_AS:
+        for match in pattern.finditer(text):
+            if any(start <= match.start() < end for start, end in quoted):
+                continue
+            before = [one.item for one in mentions if one.end <= match.start()][-1:]
+            meant = before or [one.item for one in mentions][:1] or list(about)
+            if meant and all(item and item.kind not in kinds for item in meant):
+                return True
+    return False
 
 
 def _has_unknown_number(text: str, items: Sequence[Item], subjects: Sequence[Item], known_text: str) -> bool:

@@ -118,7 +118,7 @@ _JOINT_ZH = re.compile("的|和|与|或者?|以及|还有")
 _AND = re.compile(r"\s+(?:and|or|&)\s+|[和与或]|以及|还有", re.IGNORECASE)
 _EMPTY = frozenset(
     (
-        "it that this them those these one ones something anything thing things stuff movie movies film films flick flicks show shows tv "
+        "online it that this them those these one ones something anything thing things stuff movie movies film films flick flicks show shows tv "
         "series book books music song songs track tracks artist artists band bands album albums playlist list selection game games place "
         "places city area same good nice great best cool interesting perfect fine awesome excellent any some kind kinds type types genre genres "
         "sort style more other others else all both favorite favorites favourite favourites recommendation recommendations suggestion "
@@ -176,7 +176,7 @@ _CAPITALS = re.compile(  # what may be a title though nothing marks it: two or m
 _DONE_WITH: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = tuple(
     (kinds, re.compile(pattern, re.IGNORECASE))
     for kinds, pattern in (
-        (("album",), r"\b(?:listen(?:ed|ing)?|music|bands?|artists?|singers?|rappers?|concerts?|play (?:me|us|some)|(?:can|could|will) you (?:please )?play)\b|听(?!说)|(?:爵士|摇滚|古典|交响|流行|电子|民)乐(?!队)"),
+        (("album",), r"\b(?:listen(?:ed|ing)?|music|bands?|artists?|singers?|rappers?|concerts?|play (?:me|us|some)|(?:can|could|will) you (?:please )?play)\b|(?:^|[.!?,;]\s*|\bplease )play (?=(?-i:[A-Z]))|听(?!说)|(?:爵士|摇滚|古典|交响|流行|电子|民)乐(?!队)"),
         (("film", "series"), r"(?<!\ba )\bwatch(?:ed|ing)?\b|\b(?:saw|seen?|seeing)\b[^.!?]{0,60}\(\d{4}\)|(?:想|要|爱|喜欢|刚|好)看(?![看书])|看(?:过|了|完)"),
         (("book",), r"\bread(?:ing|s)?\b|\bauthors?\b|读"),
         (("dish",), r"\b(?:eat(?:ing)?|restaurants?|din(?:e|ing)|cuisine|hungry)\b|餐馆|餐厅|饭店|饭馆|吃|菜(?![单市鸟园])"),
@@ -303,6 +303,27 @@ _AFTER_LISTED = re.compile(
     r"|(?:了|都|这些|一样|之类|等等?)*(?:(?:这种|那样|这样|这类|那种)\w{0,8}|的\w{0,6})?",
     re.IGNORECASE,
 )
+# Titles that are everyday words: without a mark only "watched", "read" and the like make titles of them, no "I love blue" and no 我喜欢师父.
+_EVERYDAY = frozenset(
+    (
+        "alive beloved blue caramel city civilisation clue code control cosmos courage cube dark daybreak designer detention discovery donuts fable "
+        "firefly firework flights florence flow foundation friends gentleman glee grace hades heat hench hero home honeyland horses house immunity joker "
+        "journey kindred kingdom kitchen kite lemonade light limbo lost loveless melodrama midnights monopoly monster moon moving november once parks "
+        "parachutes passages patchwork photosynthesis planets plenty pop promises puzzles quartet reset root ruins rumours scenery secret seven shine "
+        "shower silence sleep snow spaces spring stray summer tangerines tapestry teahouse thunderstorm timeline trapped twilight up veneer voodoo "
+        "waterlog wild winter "
+        "一一 七巧板 万物 丰盛 乒乓 书挡 二十一 二十三 云游 五子棋 亲缘 人世间 令牌 信号 假人 偏执狂 先知 光 免疫 公羊 农场主 冷战 冷血 初恋 制图师 办公室 功夫 "
+        "勇气 匆匆 十一月 午餐盒 厨房 史诗 同质 同路人 后窗 吻别 囚徒 四重奏 围棋 圣礼 城堡 城市 基地 堤 大都会 大西洋 她 好家伙 宇宙 守望者 宠爱 寓言 小丑 小狼 "
+        "山歌 师父 平方根 底层 废墟 异步 心理剧 怎么了 怪物 情书 情景剧 成长 承诺 抵岸 抵达 拆箱 挂毯 探索 控制 播种 散光 文明 斗地主 斗牛士 时间线 曾经 月球 朽木 "
+        "枯叶 柠檬水 棋王 楼层 毛毛 氧气 沉醉 没关系 泳者 洗澡 流人 流行 流言 潜伏 火山 火线 烟火 焦糖 爵士乐 特写 狮子 独自 王国 王冠 甜甜圈 白板 睡眠 破晓 空间 "
+        "突袭 纪念 经度 绅士 编码 罗马 老友 老街坊 羞耻 萤火虫 葡萄 蓝 蔚蓝 蒲公英 血型 裁缝 解密 设计师 谋杀 贤良 路 越狱 轮回 通道 重 野花 门 门徒 阿波罗 降临 降落伞 "
+        "雪崩 雪豹 雪国 雷雨 颤栗 风声 风景 风筝 飞行棋 马群 骑手 鬼怪 麻将 黄狗 麻雀 国际象棋 中国象棋 民谣歌手 光合作用 爱情 流浪"
+    ).split()
+)
+_DONE_BEFORE = re.compile(  # a list led by this names what was watched, read, …
+    r"\b(?:seen|watched|saw|read|heard|listened\s+to|played|liked|loved|enjoyed|adored|hated?|disliked?|favou?rites?[\w\s]*)\s*$|[看听读念玩去吃做喝学买](?:过|完)?了?$",
+    re.IGNORECASE,
+)
 _NEVER_LISTED = frozenset("plenty once most some many enough nothing everything lots loads thing them stuff".split())
 _MAX_LISTS, _MAX_PARTS = 12, 12  # of a message, of a list: what is longer is no list of titles
 _MAX_TITLE = 80  # characters of one of them with what stands around it
@@ -318,6 +339,7 @@ class Understanding:
     intent: Intent
     named: tuple[Item, ...] = ()
     has_wish: bool = False
+    unknown: tuple[str, ...] = ()  # titles marked as such that the catalogue does not have
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,6 +402,8 @@ def understand(
         told_kinds
     ):  # only a way can be less travelled
         found = [one for one in found if one.term != "road less travelled"]
+    if "album" in told_kinds:  # all of them are music
+        found = [one for one in found if one.term != "music"]
     compared = parse_comparisons(
         text, turn, fields=fields, kinds=kinds or profile.kinds, shown=last_items, named=named_spans
     )
@@ -389,6 +413,14 @@ def understand(
     stated = _constraints(
         message, text, turn, fields, kinds or profile.kinds or _implied_kinds(text), found, named_spans, titles
     )
+    stated = [  # who is known by a title alone ("Beethoven: Symphony No. 5") is no stranger
+        one
+        for one in stated
+        if one.field != "creator"
+        or normalise(str(one.value)) in fields.by_value
+        or isinstance(one.value, tuple)
+        or not any(normalise(str(one.value)) in title for title in by_title)
+    ]
     stated = [one for one in stated if not any(one.start < new.end and new.start < one.end for new in compared)]
     constraints = stated + [replace(one, text=message[one.start : one.end]) for one in compared]
     masked = _masked(text, titles, [(start, end) for _, start, end in named_spans], found, constraints, lesser_known)
@@ -443,7 +475,12 @@ def understand(
         disliked=_with_feeling(profile.disliked, feelings, "disliked", "liked"),
         seen=_with_feeling(profile.seen, feelings, "seen"),
     )
-    return Understanding(updated, intent, named, has_wish or bool(kinds))
+    unknown = [
+        message[start:end]
+        for start, end in titles
+        if not any(low < end and start < high for _, low, high in named_spans)
+    ]
+    return Understanding(updated, intent, named, has_wish or bool(kinds), tuple(dict.fromkeys(unknown)))
 
 
 def shortened(
@@ -646,9 +683,11 @@ def _constraints(
         countries=[(one.term, one.start, one.end) for one in found if one.group == "countries"],
         is_negated=_is_negated,
     )
+    terms = {(one.start, one.end) for one in found}
     return [
         replace(one, text=message[one.start : one.end])
         for one in constraints
+        if one.field != "creator" or (one.start, one.end) not in terms  # 安静 is a name, too
         if one.field != "players" or is_played or "player" in one.text.lower()
     ]
 
@@ -716,7 +755,7 @@ def _listed(
     message: str, by_title: Mapping[str, tuple[Item, ...]], found: Sequence[Found]
 ) -> Iterator[tuple[Item, int, int]]:
     """Items that a message lists as known or liked, though nothing marks their titles, and with a typing error in a longer one. A part of a list must be
-    the whole title; one that is a term of the vocabulary as well ("I loved jazz") is none."""
+    the whole title; one that is a term of the vocabulary as well ("I loved jazz"), or an everyday word ("I love blue"), is none."""
     terms = {(one.start, one.end) for one in found}
     begun = [
         (match.start(), match.end(), kinds, True) for kinds, pattern in _LISTS for match in pattern.finditer(message)
@@ -726,8 +765,17 @@ def _listed(
     for _, low, kinds, is_sure in begun:
         high = min([low + _MAX_LISTED, len(message), *(other for other, *_ in begun if other >= low)])
         listed = [one for one in _titles_of_list(message, low, high, kinds, by_title) if one[1:] not in terms]
-        if is_sure or len(listed) > 1 or any(" " in message[begin:end] for _, begin, end in listed):
+        if not _DONE_BEFORE.search(message, 0, low):
+            listed = [one for one in listed if normalise(message[one[1] : one[2]]) not in _EVERYDAY]
+        if is_sure:
             yield from listed
+        else:  # nor is what is only like a title one: "I love garden"
+            many = len(listed) > 1
+            yield from (
+                one
+                for one in listed
+                if many or " " in message[one[1] : one[2]] or normalise(message[one[1] : one[2]]) in by_title
+            )
 
 
 def _titles_of_list(
@@ -1097,6 +1145,13 @@ def _is_other(message: str, found: Found) -> bool:
         return not _FOOD.search(message)
     if found.term == "course":
         return before.endswith("of ")
+    if found.term == "album" and message[found.start : found.end] == "歌":
+        return bool(re.match(r"[手剧词星舞唱谣德]", after)) or before.endswith(("唱", "儿", "国", "诗", "高"))
+    if found.term == "online":  # of a film it says nothing that a catalogue could tell
+        return bool(
+            re.search(r"(?:movies?|films?|watch|shows?|series|music|songs?)\b[^.!?]{0,12}$", before)
+            or re.match(r"\s+(?:movies?|films?|shows?|series|music|songs?)\b", after)
+        )
     if found.term == "book":
         return bool(re.match(r"\s+(?:a|an|me|the|it|us|my)\b", after))
     if found.term in ("play", "work"):

@@ -67,6 +67,13 @@ _ASKED_FOR = 3.0  # premium for an item that a wish names by its title
 _LESSER_KNOWN = 1.0  # taken off for each standard deviation of popularity where what few know is wanted
 _LITTLE_KNOWN = 2.0  # popularity, of 1 to 5, up to which few know it
 _FITS_MEANING = 0.45  # cosine at which a wish without known tags counts as answered
+_FILM_GENRES = frozenset(  # of whoever says one of these and no kind, films are expected first, then series
+    (
+        "science fiction, fantasy, horror, thriller, mystery, crime, romance, comedy, dark comedy, drama, action, adventure, western, war, spy, heist, "
+        "martial arts, superheroes, biography, documentary, animation, musical, noir, silent film, black and white, blockbuster, samurai, zombies, disaster"
+    ).split(", ")
+)
+_EXPECTED = {"film": 2.0, "series": 1.0}  # what is added to the score of such an item
 _TOKEN = re.compile(r"[a-z0-9]+(?:['’][a-z]+)?|[\u3400-\u9fff]+")
 
 
@@ -198,6 +205,9 @@ class Retriever:
         if is_lesser := wants_lesser_known(profile):
             score -= self._fame(allowed, surprise) + _LESSER_KNOWN * standardised(self._popularity, allowed)
         score = score - _MISSED * missed
+        if self._wants_film(profile, turn):
+            for kind, premium in _EXPECTED.items():
+                score[self._kinds == kind] += premium
         wishes = sorted(profile.likes, key=lambda interest: interest.turn != turn)  # those of this turn first
         score[[row for wish in wishes for row in self._titled(wish)]] += _ASKED_FOR
         num_new = sum(wish.turn == turn for wish in wishes)
@@ -308,6 +318,12 @@ class Retriever:
         allowed = without if without.any() else allowed
         offered, missed, dropped = nearest(self._items, allowed, profile.constraints)
         return offered, missed, "; ".join(dropped)
+
+    def _wants_film(self, profile: Profile, turn: int) -> bool:
+        """Whether no kind was named, nor an item, and the topics of this turn are all such as films are known by ("westerns", not "westerns and jazz")."""
+        topics = [set(one.tags) - self._moods for one in profile.likes if one.turn == turn]
+        wanted = [own for own in topics if own]
+        return not (profile.kinds or profile.liked) and bool(wanted) and all(own & _FILM_GENRES for own in wanted)
 
     def _aside(self, profile: Profile) -> np.ndarray:
         """Which items a kind that he asks for has, but does not mean, unless a wish is for just such ("a coffee recipe")."""

@@ -66,6 +66,25 @@ def _chinese_words(run: str, offset: int) -> Iterator[Word]:
         offset += len(piece)
 
 
+def person_spans(text: str) -> list[tuple[int, int]]:
+    """The half-open spans of what may be persons' names in Chinese: what the segmenter takes for one, up to the next 的 or verb of making."""
+    found: list[tuple[int, int]] = []
+    for run in re.finditer(f"[{_CJK}]+", text):
+        import rjieba  # see above
+
+        position, start = run.start(), -1
+        for piece, kind in rjieba.tag(run.group()):
+            if start >= 0 and piece[0] in "的导执主拍演唱写":
+                found.append((start, position))
+                start = -1
+            elif kind.startswith("nr") and start < 0 and piece[0] not in "太好最很别不老新":
+                start = position
+            elif kind in ("v", "c", "p"):
+                start = -1
+            position += len(piece)
+    return found
+
+
 def sentences(chunks: Iterable[str], *, is_ticking: bool = False) -> Iterator[str]:
     """The sentences of a stream, each as soon as it is certain to have ended. Joined they give the stream back.
 

@@ -1,14 +1,15 @@
 """The curated words of the catalogue (tags, moods, kinds, countries) in English and Chinese, and where a text uses them.
 
-The file `assets/catalogue/vocabulary.json` maps each group to {term: {"zh": …, "also": [other ways to say it]}}. Terms are
-English and lower case (countries keep their capitals); the other ways may be in either language.
+The file `assets/catalogue/vocabulary.json` maps each group to {term: {"zh": …, "also": [other ways to say it], "short": [shorter ones, which may say several
+things at once]}}. Terms are English and lower case (countries keep their capitals); the other ways may be in either language. The encoder was trained on
+"also" alone.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +46,22 @@ _COMMON_KINDS = tuple(  # of catalogues from elsewhere, each with the names it g
     )
 )
 
+_ASKED_ELSEWHERE = {  # what people ask a recommender for and many catalogues do not have: by which words, beside which kinds, what it is called
+    "hotel": (re.compile(r"\b(?:hotels?|motels?|hostels?|accommodations?|rooms?\s+(?:for|in)|places?\s+to\s+stay)\b|酒店|宾馆|旅馆|旅店|民宿|住宿", re.IGNORECASE), {"place"}, ("hotels", "酒店")),
+    "restaurant": (re.compile(r"\b(?:restaurants?|eater(?:y|ies)|(?:places?|somewhere)\s+to\s+eat|dine\s+out)\b|餐馆|餐厅|饭店|饭馆", re.IGNORECASE), {"place", "dish"}, ("restaurants", "餐馆")),
+    "podcast": (re.compile(r"\bpodcasts?\b|播客", re.IGNORECASE), {"album"}, ("podcasts", "播客")),
+    "app": (re.compile(r"\bapps?\b(?=\s+(?:for|to|that)\b)|手机应用|什么(?:APP|app)", re.IGNORECASE), {"product"}, ("apps", "手机应用")),
+}  # fmt: skip
+
+
+def not_held(text: str, kinds: Collection[str], wanted: Collection[str]) -> tuple[str, str] | None:
+    """What a text asks for (in English, in Chinese) that a catalogue of these kinds has none of; None where it has such, or another kind is wanted, too."""
+    for kind, (pattern, beside, names) in _ASKED_ELSEWHERE.items():
+        own = next((names for names in _COMMON_KINDS if names[0] == kind), (kind,))
+        if set(wanted) <= beside and not set(own) & set(kinds) and pattern.search(text):
+            return names
+    return None
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -62,11 +79,14 @@ class Vocabulary:
     def __init__(self, groups: dict[str, dict[str, dict]]):
         self._chinese = {term: entry["zh"] for group in GROUPS for term, entry in groups.get(group, {}).items()}
         self.terms = {group: tuple(groups.get(group, {})) for group in GROUPS}
+        self._short = {
+            way.lower() for group in groups.values() for one in group.values() for way in one.get("short", ())
+        }
         self._english: dict[str, list[tuple[str, str]]] = {}
         self._han: dict[str, list[tuple[str, str]]] = {}
         for group in GROUPS:
             for term, entry in groups.get(group, {}).items():
-                for way in {term, entry["zh"], *entry.get("also", ())}:
+                for way in {term, entry["zh"], *entry.get("also", ()), *entry.get("short", ())}:
                     table = self._han if has_cjk(way) else self._english
                     table.setdefault(way.lower(), []).append((group, term))
         self._english_re = _alternatives(self._english, r"(?<![\w-])(?:{})(?:s|es)?(?![\w])")
@@ -95,8 +115,8 @@ class Vocabulary:
         for table in (self._english, self._han):
             for way, owners in table.items():
                 for group, term in owners:
-                    entry = groups[group].setdefault(term, {"zh": self._chinese[term], "also": []})
-                    entry["also"].append(way)
+                    entry = groups[group].setdefault(term, {"zh": self._chinese[term], "also": [], "short": []})
+                    entry["short" if way in self._short else "also"].append(way)
         for tag in tags:
             if len(tag) > 1:
                 groups["tags"].setdefault(tag, {"zh": tag, "also": []})
@@ -116,7 +136,10 @@ class Vocabulary:
                     way = match.group()
                     forms = [way] if table is self._han else [way, way.removesuffix("s"), way.removesuffix("es")]
                     owners = dict.fromkeys(owner for form in forms for owner in table.get(form, ()))
-                    if any(group == "kinds" for group, _ in owners):  # "movies" is a kind before it is anybody's tag
+                    is_short = not self._short.isdisjoint(forms)  # "k-drama" is a kind, a tag and a country
+                    if not is_short and any(
+                        group == "kinds" for group, _ in owners
+                    ):  # "movies" is a kind before it is anybody's tag
                         owners = {owner: None for owner in owners if owner[0] == "kinds"}
                     found.extend(Found(group, term, match.start(), match.end()) for group, term in owners)
         return sorted(found, key=lambda one: (one.start, one.group))

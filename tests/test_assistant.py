@@ -491,3 +491,36 @@ def test_in_open_mode_a_pick_beyond_the_catalogue_is_shown_and_said_to_be_unveri
     assert plain(reply.text) == "Try Arrival (2016). Or The Silver Kettle of Zorn (unverified), from 1987."
     assert "unverified" in reply.notice and [item.title for item in reply.items] == ["Arrival"]
     assert "you may name up to two others" in engine.calls[0][0][0]["content"]
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("I'm looking for a hotel", "no hotels"),
+        ("help me find somewhere to eat", "no restaurants"),
+        ("找家酒店住两晚", "没有酒店"),
+        ("推荐一个评分4.5分以上的景点", "没有能判断“评分4.5分以上”"),
+        ("I just watched The Golden Compass (2007) and liked it", "“The Golden Compass” is not in the catalogue"),
+        ("看过《我是山姆》，推荐电影", "没有《我是山姆》"),
+        ("songs by Little Mix", "meets “Little Mix”"),
+        ("a movie starring Jodie Foster", "does not say what meets “starring Jodie Foster”"),
+        ("谁导演的？", "哪一个"),
+        ("who directed it?", "Which one"),
+    ],
+)
+def test_what_the_catalogue_cannot_give_is_said(make_assistant, scripted, message, said):
+    assert said in last(make_assistant(scripted(["Fine."])), message).notice
+
+
+@pytest.mark.parametrize(
+    "message", ["a funny film set in a hotel", "I love horror", "a funny film", "songs by Adele", "贝多芬的安静音乐"]
+)
+def test_nothing_is_said_to_be_missing_where_nothing_is(make_assistant, scripted, message):
+    assert last(make_assistant(scripted(["Fine."])), message).notice == ""
+
+
+def test_what_the_catalogue_does_not_measure_is_told_once(make_assistant, scripted):
+    assistant = make_assistant(scripted(["Fine."]))
+    first = last(assistant, "推荐一个评分4.5分以上的景点")
+    assert "评分" not in last(assistant, "要安静的", first.conversation).notice
+    assert "评分4.5分以上" not in first.messages[-1]["content"].replace("推荐一个评分4.5分以上的景点", "")

@@ -286,3 +286,39 @@ def test_a_pitch_set_right_takes_no_word_beside_it(written, shown, language):
 def test_a_pitch_in_the_middle_of_a_wish_is_not_shown(sentence, said, language, is_false):
     grounded = check(sentence.format(CAR.pitch_in(language)), CAR, language=language, known_text=f"{said} 1955")
     assert grounded.is_false == is_false
+
+
+CLAUDIUS = Item("series-1", "series", "I, Claudius", "我，克劳狄乌斯", "Herbert Wise", "赫伯特·怀斯", 1976)
+LOGIC = Item("course-1", "course", "Plain Logic", "朴素逻辑", "Ann Lee", "李安", pitch="a film directed by nobody")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "language"),
+    [
+        ("**I, Claudius** is taught by Herbert Wise.", "en"),
+        ("**Plain Logic**, directed by Ann Lee, is short.", "en"),
+        ("Taught by Herbert Wise, **I, Claudius** is long.", "en"),
+        ("**I, Claudius** is for tonight, taught by Herbert Wise; **Plain Logic** can wait.", "en"),
+        ("《朴素逻辑》之后是**我，克劳狄乌斯**，由赫伯特·怀斯主讲。", "zh"),
+    ],
+)
+def test_a_sentence_with_a_word_of_making_that_belongs_to_another_kind_is_withheld(sentence, language):
+    assert check(sentence, CLAUDIUS, LOGIC, language=language).is_false
+
+
+@pytest.mark.parametrize(
+    ("sentence", "language"),
+    [
+        ("**I, Claudius** is directed by Herbert Wise.", "en"),
+        ("**Plain Logic** is taught by Ann Lee, **I, Claudius** directed by Herbert Wise.", "en"),
+        ("**Plain Logic**: a film directed by nobody.", "en"),
+        ("**朴素逻辑**由李安主讲。", "zh"),
+    ],
+)
+def test_a_word_of_making_of_its_own_kind_is_left(sentence, language):
+    assert not check(sentence, CLAUDIUS, LOGIC, language=language).is_false
+
+
+def test_a_word_of_making_without_a_title_speaks_of_what_the_talk_is_of():
+    assert check("It is taught by Herbert Wise.", CLAUDIUS, about=(CLAUDIUS,)).is_false
+    assert not check("It is directed by Herbert Wise.", CLAUDIUS, about=(CLAUDIUS,)).is_false

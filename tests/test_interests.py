@@ -751,3 +751,123 @@ def test_what_is_asked_for_by_its_title_is_a_wish(read, message):
     (wish,) = result.profile.likes
     assert len(result.named) == 1 and result.intent == "recommend" and wish.text in message.rstrip("?")
     assert message[wish.start : wish.end] == wish.text
+
+
+@pytest.fixture(scope="module")
+def said(vocabulary, catalogue):
+    """All that a first message says, with the catalogue's columns known."""
+    options = {"vocabulary": vocabulary, "by_title": catalogue.by_title, "fields": Fields.of(catalogue.items)}
+    return lambda message: understand(message, Profile(), **options)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "我喜欢师父",
+        "我师父喜欢喝茶，送什么好",
+        "像师父一样严格的老师",
+        "我最喜欢城市",
+        "I love light",
+        "i like friends",
+        "i love courage",
+    ],
+)
+def test_an_everyday_word_is_no_title(said, message):
+    result = said(message)
+    assert not result.named and not result.profile.liked
+
+
+@pytest.mark.parametrize(
+    ("message", "title"),
+    [
+        ("我喜欢《师父》", "Sifu"),
+        ("我玩过师父", "Sifu"),
+        ("我喜欢沙丘", "Dune"),
+        ("i love dune", "Dune"),
+        ("i like parasite", "Parasite"),
+        ("i enjoy inception", "Inception"),
+        ("i loved courage", "Courage"),
+    ],
+)
+def test_a_title_that_is_loved_is_known_in_lower_case_and_an_everyday_word_by_what_was_done(said, message, title):
+    result = said(message)
+    assert [item.title for item in result.named] == [title]
+    assert result.profile.liked == (result.named[0].id,)
+
+
+def test_what_is_only_spelt_like_a_title_is_none(said):
+    assert not said("i love paradise").named and not said("I love garden").named
+
+
+@pytest.mark.parametrize(
+    ("message", "wanted", "kinds"),
+    [
+        ("rom-com", {"romance", "comedy"}, ()),
+        ("a whodunnit", {"mystery", "detective"}, ()),
+        ("sf", {"science fiction"}, ()),
+        ("any biopics?", {"biography"}, ("film",)),
+        ("kdramas", {"korean drama", "South Korea"}, ("series",)),
+        ("some FPS", {"shooter"}, ("game",)),
+        ("a YA novel", {"young adult"}, ("book",)),
+        ("来点美剧", {"United States"}, ("series",)),
+        ("仙侠", {"fantasy"}, ()),
+        ("国漫", {"animation", "China"}, ()),
+    ],
+)
+def test_short_names_of_genres_are_understood(said, message, wanted, kinds):
+    profile = said(message).profile
+    assert tags(profile.likes) == wanted and profile.kinds == kinds
+
+
+@pytest.mark.parametrize(
+    ("message", "field", "value"),
+    [
+        ("play Celine Dion", "creator", "Celine Dion"),
+        ("play me Adele", "creator", "Adele"),
+        ("Find some songs by Little Mix", "creator", "Little Mix"),
+        ("毛不易的歌", "creator", "毛不易"),
+        ("a movie starring Jodie Foster", "actor", "Jodie Foster"),
+        ("张国荣演的电影", "actor", "张国荣"),
+    ],
+)
+def test_a_person_whose_work_is_asked_for_is_demanded_known_or_not(said, message, field, value):
+    profile = said(message).profile
+    assert (field, value) in [(one.field, one.value) for one in profile.constraints]
+    assert profile.kinds == (("film",) if field == "actor" else ("album",))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "安静的歌",
+        "好听的歌",
+        "贝多芬的音乐",
+        "别太长的电影",
+        "I want to play Mario Kart with friends",
+        "songs by the sea",
+    ],
+)
+def test_what_only_looks_like_a_maker_is_none(said, message):
+    assert not [one for one in said(message).profile.constraints if one.field in ("creator", "actor")]
+
+
+@pytest.mark.parametrize(
+    ("message", "unknown"),
+    [
+        ("I just watched The Golden Compass (2007) and liked it", ("The Golden Compass",)),
+        ("看过《我是山姆》吗？", ("我是山姆",)),
+        ("I liked Alien (1979) and Inception", ()),
+    ],
+)
+def test_a_marked_title_that_the_catalogue_does_not_have_is_told(said, message, unknown):
+    assert said(message).unknown == unknown
+
+
+@pytest.mark.parametrize("message", ["a good movie online", "I like to watch movies online"])
+def test_online_says_nothing_of_a_film(said, message):
+    assert not said(message).profile.interests
+
+
+@pytest.mark.parametrize("message", ["help me find somewhere to eat", "a place to eat in Boston", "找个餐馆"])
+def test_a_place_to_eat_is_food_and_no_journey(said, message):
+    assert said(message).profile.kinds == ("dish",)

@@ -518,3 +518,25 @@ def test_what_is_asked_for_by_its_title_comes_first_and_alone_answers_the_wish(r
     first, *others = retriever.rank(read_profile("solution climbing shoes?"), "solution climbing shoes?").candidates
     assert first.item.title == "Solution Climbing Shoes" and first.fits == ("solution climbing shoes",)
     assert not any(one.fits for one in others)
+
+
+@pytest.mark.parametrize("wish", ["western", "thriller", "horror", "romance"])
+def test_a_genre_of_films_brings_films_first_where_no_kind_is_named(retriever, wish):
+    first = retriever.rank(Profile((liked(wish, wish),)), wish).candidates[:3]
+    assert [one.item.kind for one in first] == ["film"] * 3 and all(wish in one.item.tags for one in first)
+
+
+def test_a_kind_or_another_topic_leaves_the_order_to_what_fits(retriever):
+    books = retriever.rank(Profile((liked("horror", "horror"),), kinds=("book",)), "horror")
+    assert {one.item.kind for one in books.candidates[:3]} == {"book"}
+
+
+def test_another_topic_beside_a_genre_leaves_the_kind_open(vocabulary, weights):
+    film, album = (
+        Item(kind, kind, "Dust", tags=("western",), pitch="love", popularity=p)
+        for kind, p in (("film", 1.0), ("album", 5.0))
+    )
+    own = Retriever(Catalogue((film, album)), TopicEncoder(), vocabulary, weights)
+    western = liked("western", "western")
+    assert ids(own.rank(Profile((western,)), "western"), 1) == ["film"]
+    assert ids(own.rank(Profile((western, liked("jazz", "jazz"))), "western and jazz"), 1) == ["album"]

@@ -3,7 +3,7 @@
 import pytest
 
 from genrec.errors import AssetError
-from genrec.vocabulary import GROUPS, Vocabulary
+from genrec.vocabulary import GROUPS, Vocabulary, not_held
 
 
 def found(vocabulary, text):
@@ -66,3 +66,27 @@ def test_a_missing_or_broken_file_is_an_asset_error(tmp_path):
     for name in ("none.json", "broken.json"):
         with pytest.raises(AssetError, match=name):
             Vocabulary.load(tmp_path / name)
+
+
+def test_a_short_name_may_be_a_kind_and_more_at_once(vocabulary):
+    assert found(vocabulary, "kdramas") == [
+        ("countries", "South Korea", "kdramas"),
+        ("kinds", "series", "kdramas"),
+        ("tags", "korean drama", "kdramas"),
+    ]
+    assert found(vocabulary.with_terms(["zorbing"]), "kdramas") == found(vocabulary, "kdramas")
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds", "wanted", "name"),
+    [
+        ("a hotel in Rome", ("film", "place"), ("place",), "hotels"),
+        ("a hotel in Rome", ("film", "hotel"), ("hotel",), None),
+        ("想住酒店", ("酒店",), (), None),
+        ("a film about a hotel", ("film", "place"), ("film",), None),
+        ("a restaurant", ("dish",), ("dish",), "restaurants"),
+        ("a lake", ("place",), ("place",), None),
+    ],
+)
+def test_a_kind_that_a_catalogue_does_not_have_is_named(text, kinds, wanted, name):
+    assert not_held(text, kinds, wanted) == name if name is None else not_held(text, kinds, wanted)[0] == name
