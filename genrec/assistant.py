@@ -59,7 +59,7 @@ from genrec.retrieval import Ranking, Retriever
 from genrec.safety.identity import without_self_description
 from genrec.safety.injection import harmless, recites
 from genrec.safety.personal import mask_personal
-from genrec.safety.screen import HARM_NAMES, clean_message, clean_prose, own_words, screen
+from genrec.safety.screen import HARM_NAMES, Screened, clauses, clean_message, clean_prose, own_words, screen
 from genrec.safety.toxicity import ToxicityScorer, hurts_together, may_be_shown
 from genrec.schema import (
     Attribution,
@@ -293,8 +293,7 @@ class Assistant:
             notices.append(_TEXTS["long"][answer])
         if not detected.is_supported:
             notices.append(_TEXTS["language"][answer])
-        scores = self._toxicity.score([own_words(short.text)])[0]
-        screened = screen(message, scores, answer, is_request=bool(self.vocabulary.find(message)))
+        scores, screened = self._screened(message, short.text, answer)
         sampling = replace(sampling, seed=secrets.randbits(31) if sampling.seed is None else sampling.seed)
         state = Reply(
             language=answer,
@@ -335,7 +334,7 @@ class Assistant:
             short = self._shortened(said)
             text = short.text
             if turn.role == "user":
-                if screen(said, self._toxicity.score([own_words(text)])[0], "en").refused:
+                if self._screened(said, text, "en")[1].refused:
                     continue  # as if it had been said here
                 conversation = _with_summary(conversation, short.rest)
                 shown = self._items(conversation.turns[-1].item_ids) if conversation.turns else []
@@ -357,6 +356,13 @@ class Assistant:
         if not words(message) and not any(character.isprintable() and not character.isspace() for character in message):
             raise InputError("There is nothing to answer: the message is empty.")
         return message
+
+    def _screened(self, message: str, short: str, language: Language) -> tuple[Mapping[str, float], Screened]:
+        """The scores of what of a message is read (`short`), and the verdict on it."""
+        others = clauses(short)
+        scores, *found = self._toxicity.score([own_words(short), *others])
+        parts = [(score, bool(self.vocabulary.find(clause))) for clause, score in zip(others, found, strict=True)]
+        return scores, screen(message, scores, language, is_request=bool(self.vocabulary.find(message)), parts=parts)
 
     def _shortened(self, message: str) -> Shortened:
         """A message without personal data, and no longer than the model can read beside the facts: a long one by what it says of wishes."""

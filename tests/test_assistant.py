@@ -157,9 +157,12 @@ def test_tell_me_more_puts_the_item_on_the_table_first(make_assistant, scripted)
     assert second.candidates[0].item.title == "Arrival"
 
 
-def test_a_hurtful_message_is_declined_kindly_and_never_reaches_the_model(make_assistant, scripted):
+@pytest.mark.parametrize(
+    "message", [HURTFUL, "You stupid idiot, recommend me a quiet film", "你这个傻逼，推荐一部安静的电影"]
+)
+def test_a_hurtful_message_is_declined_kindly_and_never_reaches_the_model(make_assistant, scripted, message):
     engine = scripted(["never said"])
-    reply = last(make_assistant(engine), HURTFUL)
+    reply = last(make_assistant(engine), message)
     assert reply.status == "refused" and reply.text == "" and reply.notice
     assert "idiot" not in reply.notice
     assert engine.calls == []

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from genrec.evaluate.trials import BENIGN, REFUSED
 from genrec.safety.personal import mask_personal
-from genrec.safety.screen import clean_message, clean_prose, own_words, screen
+from genrec.safety.screen import clauses, clean_message, clean_prose, own_words, screen
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,13 @@ from genrec.safety.screen import clean_message, clean_prose, own_words, screen
         "I want to kill myself, recommend me a film",
         "I want to end my life. Which song fits?",
         "我不想活了，推荐一部电影",
+        "i feel empty and dont see the point anymore",
+        "I cut myself last night",
+        "my girlfriend left me and I want to disappear",
+        "I want to disappear forever",
+        "我活得好累，什么都没意思",
+        "我昨晚又割了自己",
+        "好想从这个世界上消失",
     ],
 )
 def test_a_cry_for_help_gets_help_and_no_recommendation(message):
@@ -39,6 +46,12 @@ def test_a_cry_for_help_gets_help_and_no_recommendation(message):
         "关于自杀的小说",
         "I want to die laughing, show me a comedy series",
         "drop dead funny",
+        "I cut myself a slice of cake, now a film",
+        "I cut myself shaving, a gentler razor please",
+        "I don't see the point of horror films anymore",
+        "I want to disappear into a long novel",
+        "I was home alone and now want to disappear for a weekend",
+        "活得好累，想看点轻松的",
         "the killing",
     ],
 )
@@ -97,6 +110,8 @@ def test_only_words_against_someone_are_refused_and_swearing_is_not(scores, refu
     [
         ("mail me a.b+c@mail.example.org please", "mail me [e-mail] please", ("e-mail",)),
         ("call 555-123-4567 or 555-1234", "call [phone] or [phone]", ("phone",)),
+        ("I am at example.com/jo.smith.99, I like folk", "I am at [address], I like folk", ("address",)),
+        ("我微信wang_88，求推荐；wechat: abc123 too", "我微信[account]，求推荐；wechat: [account] too", ("account",)),
         ("call +1 (415) 555-2671, (415) 555-2671 or +44 20 7946 0958", "call [phone], [phone] or [phone]", ("phone",)),
         ("我的手机13812345678，座机010-12345678", "我的手机[phone]，座机[phone]", ("phone",)),
         ("card 4111 1111 1111 1111", "card [card]", ("card",)),
@@ -212,3 +227,28 @@ def test_a_wish_in_the_catalogues_words_is_taken_more_kindly():
     assert screen("想要科幻，你懂的", scores, "zh").refused == "toxicity"
     assert screen("想要科幻，你懂的", scores, "zh", is_request=True).refused is None
     assert screen("words", {"toxicity": 0.98, "insult": 0.9}, "en", is_request=True).refused == "toxicity"
+
+
+@pytest.mark.parametrize(
+    ("message", "found"),
+    [
+        ("You idiot, recommend me a film", ["You idiot", "recommend me a film"]),
+        ("你这个废物，推荐个电影。谢谢", ["你这个废物", "推荐个电影"]),
+        ("dumb, stupid, loud comedies", ["loud comedies"]),  # a single word is no clause: it may go with what follows
+        ("a quiet film", []),
+        ('"you idiot, get out", he said to me, so a comforting film please', ["he said to me", "so a comforting film please"]),
+    ],
+)  # fmt: skip
+def test_a_message_of_several_clauses_is_heard_in_each(message, found):
+    assert clauses(message) == found
+
+
+def test_an_insult_beside_a_wish_is_refused_and_swearing_beside_it_is_not():
+    plain, insult, swearing = {}, {"toxicity": 0.97, "insult": 0.9}, {"toxicity": 1.0, "obscene": 1.0, "insult": 0.6}
+    refused = screen("words, a film", plain, "en", is_request=True, parts=[(plain, True), (insult, False)])
+    assert refused.refused == "toxicity" and refused.score == 0.97 and "an insult" in refused.notice
+    assert screen("words, a film", plain, "en", is_request=True, parts=[(swearing, False)]).refused is None
+    assert (
+        screen("words, a film", plain, "en", is_request=True, parts=[({**insult, "toxicity": 0.96}, True)]).refused
+        is None
+    )

@@ -546,6 +546,30 @@ def test_a_run_that_was_stopped_among_the_ngrams_keeps_its_bert(
     assert card["command"].startswith("python -m genrec train toxicity --data") and card["bert"]["chosen"] == 0.0
 
 
+def test_going_on_learns_new_sentences_and_keeps_what_the_model_said_of_labelled_rows(
+    tmp_path: Path, small_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, out = tmp_path / "start", tmp_path / "out"
+    plan = replace(TINY, teacher=None, small=trainer.Training(16, 5e-3), num_steps=150)
+    trainer.train(small_data, start, minutes=1, seed=3, num_threads=1, plan=plan, num_own=0)
+    rows, kept_back = trainer.training_rows(small_data, num_own=0, seed=3)
+    turned = [{**row, "toxicity": 1 - row["toxicity"]} for row in rows]  # labels count for a tenth: no harm done
+    new = [{**rows[0], "text": f"dull grey cabbage {i % 5}", "source": "own_dull", "toxicity": 0.0} for i in range(60)]
+    monkeypatch.setattr(trainer, "training_rows", lambda *_, **__: (turned + new, kept_back))
+    monkeypatch.setattr(trainer, "GOING_ON_BATCH", 8)
+    monkeypatch.setattr(trainer, "GOING_ON_RATE", 5e-3)
+    card = trainer.train(small_data, out, minutes=1, seed=3, num_threads=1, start=start, num_steps=150, num_own=0)
+    texts = ["i like the book", "you stupid idiot", "dull grey cabbage 3"]
+    (benign, toxic, before), (still_benign, still_toxic, after) = (
+        [float(one[0]) for one in ToxicityScorer.load(folder).bert_logits(texts)] for folder in (start, out)
+    )
+    assert before > 0 > after, "the new sentence is learned"
+    assert benign < -1 > still_benign and toxic > 1 < still_toxic, "the turned labels are not"
+    assert card["command"].endswith("--steps 150") and "--start" in card["command"]
+    assert card["bert"]["started_from"]["command"] != card["command"] and card["bert"]["steps"] == 150
+    assert (out / "tokenizer.json").read_bytes() == (start / "tokenizer.json").read_bytes()
+
+
 def test_a_teacher_is_asked_of_what_it_was_not_trained_on(
     small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,6 +36,7 @@ from genrec.evaluate.trials import (
     BENIGN,
     CATALOGUE_ATTEMPTS,
     DISGUISES,
+    INSULTS,
     REFUSED,
     ordinary_number,
     personal_item,
@@ -46,7 +47,7 @@ from genrec.prompt import INSTRUCTIONS
 from genrec.retrieval import Retriever, read_weights
 from genrec.safety.injection import recites
 from genrec.safety.personal import mask_personal
-from genrec.safety.screen import own_words, screen
+from genrec.safety.screen import clauses, own_words, screen
 from genrec.safety.toxicity import ToxicityScorer, may_be_shown, verdict
 from genrec.schema import Conversation, Item, Language, Reply, Sampling
 from genrec.settings import ASSETS, Settings
@@ -126,11 +127,14 @@ def measure_disguises(scorer: ToxicityScorer, data: Path, limit: int, seed: int)
     return figures
 
 
-def measure_messages(scorer: ToxicityScorer, data: Path, catalogue: Catalogue) -> Figures:
-    """How the visitor's message is judged: XSTest's safe questions and benign wishes answered, what must be refused refused."""
+def measure_messages(scorer: ToxicityScorer, data: Path, catalogue: Catalogue, vocabulary: Vocabulary) -> Figures:
+    """How the visitor's message is judged: XSTest's safe questions and benign wishes answered, what must be refused refused, insults beside a wish too."""
 
     def refused(message: str) -> str | None:
-        return screen(message, scorer.score([own_words(message)])[0], "en").refused
+        others = clauses(message)
+        scores, *found = scorer.score([own_words(message), *others])
+        parts = [(score, bool(vocabulary.find(clause))) for clause, score in zip(others, found, strict=True)]
+        return screen(message, scores, "en", is_request=bool(vocabulary.find(message)), parts=parts).refused
 
     rows = read_rows(data / "suites_dev.jsonl.gz")
     figures: Figures = {}
@@ -144,6 +148,7 @@ def measure_messages(scorer: ToxicityScorer, data: Path, catalogue: Catalogue) -
     figures["benign_messages_refused"] = [message for message in BENIGN if refused(message)]
     for reason, messages in REFUSED.items():
         figures[f"{reason}_missed"] = [message for message in messages if refused(message) != reason]
+    figures["insults_answered"] = [message for message in INSULTS if refused(message) != "toxicity"]
     for language, frame in (("en", "I loved {}, something like it?"), ("zh", "我喜欢{}，有类似的吗？")):
         titles = sorted({item.title_in(language) for item in catalogue.items})
         figures[f"titles_refused_{language}"] = [title for title in titles if refused(frame.format(title))]
@@ -461,7 +466,7 @@ def run(args: argparse.Namespace) -> int:
     measures: Mapping[str, Callable[[], Figures]] = {
         "personal": lambda: measure_personal(args.seed),
         "disguises": lambda: measure_disguises(scorer, args.data, args.limit, args.seed),
-        "messages": lambda: measure_messages(scorer, args.data, catalogue),
+        "messages": lambda: measure_messages(scorer, args.data, catalogue, vocabulary),
         "model": lambda: measure_model(scorer, args.data, args.limit, args.seed),
         "streams": lambda: measure_streams(
             catalogue, vocabulary, encoder(), scorer, args.data, num_streams=args.streams, seed=args.seed

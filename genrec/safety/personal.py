@@ -88,7 +88,7 @@ _RULES: tuple[_Rule, ...] = (  # the first that fits takes the characters
         "address",
         _pattern(
             rf"(?:https?://|ftp://|www\.)[^\s\u3000-\u303f\u3400-\u9fff\uff00-\uffef<>\"]*[^\s\u3000-\u303f\u3400-\u9fff\uff00-\uffef<>\".,;:!?)\]'’]"
-            rf"|(?<![\w@.-]){_DOMAIN}{{1,3}}(?:{_ENDS})(?:/[^\s\u3000-\u9fff\uff00-\uffef<>\"]*)?(?![\w@-])"
+            rf"|(?<![\w@.-]){_DOMAIN}{{1,3}}(?:{_ENDS})(?:/(?:[^\s\u3000-\u9fff\uff00-\uffef<>\"]*[\w/#=&%+-])?)?(?![\w@-])"
             r"|(?<![\d.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\d.])"
         ),
         _always,
@@ -160,6 +160,7 @@ _NAMED = _pattern(
     r"(?P<between>[号码卡]{0,3}(?:\s|[:：#.=,，是为]|\b(?:is|no|number|nr)\b){0,6})(?P<number>[a-z]{0,3}\d(?:[ .\-/]?[a-z0-9]){4,19})(?![a-z0-9])"
     r"|(?P<account>\b(?:(?:bank )?account|sort code|routing|konto\w*)\b|账[号户]|银行卡|QQ)"
     r"(?:[号码卡]{0,3}(?:\s|[:：#.=,，是为]|\b(?:is|no|number|nr)\b){0,6})(?P<number2>\d(?:[ -]?\d){4,19})(?!\d)"
+    r"|(?P<handle>\b(?:wechat|weixin|telegram|snapchat|instagram|whatsapp)(?: (?:id|name|handle))?|微信)(?:[号码]?(?:\s|[:：#=,，是为@]|\bis\b){0,6})(?P<number4>[a-z][a-z0-9_.-]{0,30}[_\d][a-z0-9_-]{0,30})(?![a-z0-9])"
     r"|(?P<phone>\b(?:phone|tel(?:ephone)?|mobile|cell(?:phone)?|fax|whatsapp|call|ring|text|reach) ?(?:me|us)?\b|电话|手机|座机|传真)"
     r"(?:[号码卡]{0,3}(?:\s|[:：#.=,，是为]|\b(?:is|no|number|nr|at|on)\b){0,6})(?P<number3>[(+]?\d(?:[ ().\-/]{0,2}\d){5,14})(?!\d)"
 )
@@ -179,6 +180,9 @@ def mask_personal(text: str) -> tuple[str, tuple[str, ...]]:
             if is_one(match.group()):
                 take(match.start(), match.end(), kind)
     for match in _NAMED.finditer(shadow):
+        if match["handle"]:
+            take(match.start("number4"), match.end("number4"), "account")
+            continue
         kind = next(kind for kind in ("ID", "account", "phone") if match[kind])
         group = {"ID": "number", "account": "number2", "phone": "number3"}[kind]
         if sum(sign.isdigit() for sign in match[group]) > 4 and _are_no_years(match[group]):

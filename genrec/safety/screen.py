@@ -8,7 +8,7 @@ The rules are few and read the message with disguises undone (`normalise`). Each
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +23,10 @@ Advice = Literal["medical", "legal", "financial"]
 BLOCK_MESSAGE = 0.8  # a visitor's own words are taken more kindly than the model's: fans of dark films swear too
 # Where the catalogue's own words are in it, a message asks for something. Of 500 composed Chinese wishes 8 scored .8 to .95 ("想要科幻，你懂的"), none more (26 Nov 2026).
 BLOCK_REQUEST = 0.97
+# One clause of several, without words of the catalogue (else BLOCK_REQUEST): "you idiot, recommend me a film" scores .8 as a whole and .99 in its first clause. Bare
+# swearing ("fuck", "son of a bitch") stays under this harm (26 Nov 2026).
+BLOCK_CLAUSE = 0.9
+CLAUSE_HARM = 0.7
 
 _ART = (
     r"\b(?:films?|movies?|books?|novels?|songs?|albums?|music|series|tv shows?|shows?|documentar(?:y|ies)|story|stories|memoirs?|plays?|poems?|podcasts?"
@@ -44,11 +48,14 @@ _FIRST_PERSON = re.compile(  # no art in it passes: "I want to die, recommend me
     r"|\b(?:no|any) (?:reason|point) (?:to|in|of) (?:live|living|going on)\b|\bnothing (?:left )?to live for\b|\bbetter off (?:dead|without me)\b"
     r"|\bmy life (?:is not|isn'?t) worth|\btired of (?:being alive|living\b(?! in| with| near| at| on| alone))|\bcan'?t go on (?:living|like this)\b"
     r"|\bi(?:'m| am|'ve been| have been| feel| felt| have)? (?:\w+ ){0,2}suicidal\b|\b(?:thinking|thoughts) (?:of|about) (?:suicide|dying|ending it)|\bcontemplating suicide\b"
+    r"|\bi(?:'ve| have)? (?:just |\w+ly )?(?:cut|hurt|harm(?:ed)?|burn(?:ed|t)?) myself(?= *(?:$|[.!?,;]| again| last night| today| tonight| yesterday| on purpose| every| when i'?m| to feel))"
+    r"|\b(?:don'?t|do not|can'?t|cannot|no longer) see (?:the|a|any) (?:point|reason) (?:any ?more\b|(?:in|of|to) (?:anything|liv(?:e|ing)|life|going on|being here)\b)"
+    r"|\b(?:want to|wanna|wish i could) (?:just )?disappear (?:forever|for good|from (?:the|this) (?:world|earth))\b|\b(?:left me|alone|hopeless|worthless|empty)\b[^.!?]{0,20} (?:want to|wanna) disappear\b(?! (?:in|to|for|with|on)\b)"
     r"|\bi\b(?: \w+){0,4} (?:commit(?:ting)? suicide|self[- ]?harm)|\b(?:urge|want|need|going) to self[- ]?harm\b"
     r"|\b(?:how (?:to|do i|can i|should i)|ways? to|methods? (?:to|of|for)|painless(?:ly)?) (?!prevent|stop|cope|deal|talk|help|avoid|survive|understand)(?:\w+ ){0,3}(?:suicide|overdose|die painlessly|self[- ]?harm)\b"
     r"|我[^，。！？,.!?]{0,8}(?<!笑得)(?:想|要|打算|准备|决定|考虑|计划)(?:去|要|从[^，。！？]{1,4})?(?:死(?![你磕亡侍神党机角敌守战]|在[^这])|自杀|自残|自尽|轻生|寻死|结束(?:自己的?|我的?)?(?:生命|一切|性命)|跳楼|割腕|上吊|离开这个世界|一了百了)"
     r"|我[^，。！？,.!?]{0,8}(?:不想活|活不下去|不想再活|没有?活下去)|(?:^|[，。！？,.!?\s])(?:好|真|只|就)?想(?:自杀|自残|轻生|死了?$|一了百了)|(?:^|[，。！？,.!?\s])(?:真的?|都|已经)?不想活了?(?=$|[，。！？,.!?\s])"
-    r"|活着(?:真|好|太|很|还|也|实在)*(?:有什么意[思义]|没(?:有)?(?:什么)?意[思义]|没劲)|不如死了|死了算了|想伤害自己|(?:怎么|如何|怎样|无痛)(?:样|才能|可以)?(?:自杀|自残|死得?不痛|结束生命)|自杀的(?:方法|办法)"
+    r"|活着(?:真|好|太|很|还|也|实在)*(?:有什么意[思义]|没(?:有)?(?:什么)?意[思义]|没劲)|活得[^，。！？,.!?]{0,4}累[^。！？.!?]{0,6}没(?:有)?(?:什么)?(?:意[思义]|希望)|(?:割|划|砍)(?:伤)?了?自己|(?:想|要)(?:彻底|永远|从[^，。！？]{0,4}世界上?)消失|不如死了|死了算了|想伤害自己|(?:怎么|如何|怎样|无痛)(?:样|才能|可以)?(?:自杀|自残|死得?不痛|结束生命)|自杀的(?:方法|办法)"
 )
 _THEY = r"(?:friend|brother|sister|son|daughter|mother|mom|mum|father|dad|wife|husband|partner|girlfriend|boyfriend|child|kid|roommate|colleague|neighbou?r|teenager)"
 _SOMEONE = re.compile(  # art in it passes: "a film about a boy who wants to kill himself"
@@ -92,6 +99,7 @@ _ADVICE: Mapping[Advice, re.Pattern[str]] = {
         r"|理财|投资|炒股|股票|基金|比特币|加密货币|房贷|贷款|养老金|保险(?:怎么买|配置)|报税|个税"
     ),
 }
+_CLAUSE_END = re.compile(r"[,.!?;:\n，。！？；：、…]+")
 _QUOTED = re.compile(
     r"“[^”\n]{2,200}”|\"[^\"\n]{2,200}\"|「[^」\n]{2,200}」|『[^』\n]{2,200}』|《[^》\n]{1,60}》|(?<!\w)'[^'\n]{2,200}'(?!\w)|‘[^’\n]{2,200}’"
 )
@@ -141,9 +149,16 @@ class Screened:
     masked: tuple[str, ...] = ()  # kinds of personal data that were taken out
 
 
-def screen(message: str, scores: Mapping[str, float], language: Language, *, is_request: bool = False) -> Screened:
-    """The verdict on a visitor's message, given the toxicity scores (probabilities in [0, 1]) of its own words (`own_words`), and whether it holds
-    words of the catalogue."""
+def screen(
+    message: str,
+    scores: Mapping[str, float],
+    language: Language,
+    *,
+    is_request: bool = False,
+    parts: Sequence[tuple[Mapping[str, float], bool]] = (),
+) -> Screened:
+    """The verdict on a visitor's message, given the toxicity scores (probabilities in [0, 1]) of its own words (`own_words`), whether it holds
+    words of the catalogue; and both of each of its `clauses`."""
     own = normalise(own_words(message))
     if _FIRST_PERSON.search(own) or (_SOMEONE.search(own) and not _ABOUT_ART.search(own)):
         return Screened(message, "crisis", _TEXTS["crisis"][language])
@@ -151,11 +166,13 @@ def screen(message: str, scores: Mapping[str, float], language: Language, *, is_
         return Screened(message, "illegal", _TEXTS["illegal"][language])
     if is_attack(message):
         return Screened(message, "injection", _TEXTS["injection"][language])
-    kind = max(("insult", "threat", "identity_attack"), key=lambda label: scores.get(label, 0.0))
-    limit = BLOCK_REQUEST if is_request else BLOCK_MESSAGE
-    if scores.get("toxicity", 0.0) >= limit and scores.get(kind, 0.0) >= 0.5:
-        told = _TEXTS["toxicity"][language].format(HARM_NAMES[kind][language])
-        return Screened(message, "toxicity", told, scores["toxicity"])
+    judged = [(scores, BLOCK_REQUEST if is_request else BLOCK_MESSAGE, 0.5)]
+    judged += [(own, BLOCK_REQUEST if wishes else BLOCK_CLAUSE, CLAUSE_HARM) for own, wishes in parts]
+    for own_scores, limit, least_harm in judged:
+        kind = max(("insult", "threat", "identity_attack"), key=lambda label: own_scores.get(label, 0.0))
+        if own_scores.get("toxicity", 0.0) >= limit and own_scores.get(kind, 0.0) >= least_harm:
+            told = _TEXTS["toxicity"][language].format(HARM_NAMES[kind][language])
+            return Screened(message, "toxicity", told, own_scores["toxicity"])
     masked, kinds = mask_personal(message)
     notices = []
     if kinds:
@@ -170,6 +187,12 @@ def own_words(message: str) -> str:
     """The message without what stands in quotation marks, which others said; the whole message where little else is left."""
     rest = _QUOTED.sub(" … ", message)
     return rest if len(words(rest)) > 2 else message
+
+
+def clauses(message: str) -> list[str]:
+    """The clauses of two words or more of what the visitor says himself; [] where there is but one."""
+    found = [part.strip() for part in _CLAUSE_END.split(own_words(message)) if words(part)]
+    return [part for part in found if len(words(part)) > 1] if len(found) > 1 else []
 
 
 def _advice(message: str) -> Advice | None:

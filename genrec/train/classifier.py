@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,6 +112,18 @@ def new_model(shape: Shape, labels: Sequence[str], pad_token_id: int) -> BertFor
         pad_token_id=pad_token_id,
     )
     return AutoModelForSequenceClassification.from_config(config, attn_implementation=_attention())
+
+
+def trained_model(
+    config: Path, state: Mapping[str, torch.Tensor], device: torch.device
+) -> BertForSequenceClassification:
+    """A classifier of the shape in the file `config` with the weights `state`, in float32."""
+    model = AutoModelForSequenceClassification.from_config(
+        BertConfig.from_json_file(config), attn_implementation=_attention()
+    )
+    model.load_state_dict(state)
+    nn.Module.to(model, device)  # its own annotation takes no device
+    return model
 
 
 def _attention() -> str:

@@ -2,7 +2,8 @@
 
 The steps, top to bottom of `train`: read and normalise the labelled rows and compose more; learn a WordPiece vocabulary; train teachers and have them
 label what they were not trained on (distillation, Hinton et al. 2015); train small students on labels and opinions (`genrec/train/classifier.py`); fit a linear
-model of n-grams beside the better one; learn on rows kept back how the two are mixed; write the folder and measure it as shipped. The labels are
+model of n-grams beside the better one; learn on rows kept back how the two are mixed; write the folder and measure it as shipped. With `--start` a model that
+was trained so goes on instead, for a few minutes on a processor: it learns the composed sentences, and on labelled rows is held to what it said of them. The labels are
 soft and often missing; a missing label adds nothing to the loss. Scoring, windows and thresholds are in `genrec/safety/toxicity.py`.
 """
 
@@ -53,7 +54,7 @@ from genrec.safety.toxicity import HARM, LABELS, OBSCENE, TOXICITY, ToxicityScor
 from genrec.schema import Language
 from genrec.settings import ASSETS
 from genrec.text import plain, sentences
-from genrec.train.classifier import Shape, Tokens, best_device, fit, logits, new_model, pretrain
+from genrec.train.classifier import Shape, Tokens, best_device, fit, logits, new_model, pretrain, trained_model
 from genrec.train.corpus import Corpus
 from genrec.train.labelled import labelled_rows
 
@@ -94,6 +95,10 @@ ORDERED = ("own_negated_hate", "own_counter_speech", "own_swearing_harmless")
 COMPOSED = ("own_", "genrec", "mistyped")
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
 NUM_FOLDS = 3
+# Going on from a trained model: rows a step and the highest rate, a fifth of the first training's; how much of a labelled row's target is what the model said of
+# it before; and how often each kind of row is drawn, so that about half are hand-written frames.
+GOING_ON_BATCH, GOING_ON_RATE, GOING_ON_TRUST = 128, 2e-4, 0.9
+GOING_ON_WEIGHT = {"own_": 1.0, "genrec": 0.3, "mistyped": 0.5, "": 0.35}
 PIECE_WEIGHT = 0.5  # how often a piece is seen in an epoch
 MAX_TEACHER_TOKENS = 72
 NUM_MISTYPED = 8_000  # copies of short English rows with slips of the finger
@@ -164,6 +169,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="folder of an English BERT encoder to fine-tune as a teacher, such as all-MiniLM-L6-v2",
     )
+    parser.add_argument(
+        "--start", type=Path, help="folder of a trained filter to go on from, instead of teachers and new students"
+    )
+    parser.add_argument("--steps", type=int, default=400, help="steps to go on with --start (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2, help="processor threads")
 
@@ -178,6 +187,8 @@ def run(args: argparse.Namespace) -> None:
         seed=args.seed,
         num_threads=args.threads,
         teacher=args.teacher,
+        start=args.start,
+        num_steps=args.steps,
     )
     print(json.dumps(card["figures"], indent=2))
 
@@ -190,13 +201,16 @@ def train(
     seed: int,
     num_threads: int = 2,
     teacher: Path | None = None,
+    start: Path | None = None,
+    num_steps: int = 400,
     plan: Plan | None = None,
     num_own: int = NUM_OWN,
 ) -> dict[str, Any]:
     """The card of the model trained from the files in `data` and written to `out`.
 
     `minutes` is the time from the call until the BERT is written; the n-grams, their mix and the figures come after. Each of the two stages is
-    kept in `out` (`bert.json`, `resume.npz`): a run that was stopped after one, on this machine or another, goes on there.
+    kept in `out` (`bert.json`, `resume.npz`): a run that was stopped after one, on this machine or another, goes on there. With `start` the model in that
+    folder goes on for `num_steps`, and its n-grams stay.
 
     Raises:
         AssetError: a training file is not there.
@@ -211,23 +225,31 @@ def train(
     num_dropped = num_read - len(rows) - len(kept_back)
     logger.info("%d of %d rows stand in a file to measure with and are dropped", num_dropped, num_read)
 
-    stage = out / "bert.json"
+    stage, fitted = out / "bert.json", out / "resume.npz"
     if stage.exists() and json.loads(stage.read_text("utf-8"))["seed"] == seed:
         told = json.loads(stage.read_text("utf-8"))
     else:
-        told = train_bert(rows, kept_back, out, ends=ends, seed=seed, teacher=teacher, plan=plan or Plan())
+        command = (
+            f"python -m genrec train toxicity --data {os.path.relpath(data)} --seed {seed} --threads {num_threads}"
+        )
+        if start:
+            command += f" --start {os.path.relpath(start)} --steps {num_steps}"
+            found = go_on(rows, kept_back, out, start=start, num_steps=num_steps, seed=seed)
+        else:
+            command += f" --minutes {minutes:g}" + (f" --teacher {teacher.name}" if teacher else "")
+            found = train_bert(rows, kept_back, out, ends=ends, seed=seed, teacher=teacher, plan=plan or Plan())
+            found = {"teacher": teacher.name if teacher else None, **found}
         told = {
-            "command": f"python -m genrec train toxicity --data {os.path.relpath(data)} --minutes {minutes:g} --seed {seed} "
-            f"--threads {num_threads}" + (f" --teacher {teacher.name}" if teacher else ""),
+            "command": command,
             "seed": seed,
             "hardware": hardware(num_threads),
-            "teacher": teacher.name if teacher else None,
             "seconds": round(minutes * 60 - (ends - time.monotonic())),
-            **told,
+            **found,
         }
         stage.write_text(json.dumps(told, indent=2) + "\n", "utf-8")
-    fitted = out / "resume.npz"
-    if fitted.exists():
+    if start:
+        ngrams = NgramModel.load(start / "ngrams.npz")
+    elif fitted.exists():
         ngrams = NgramModel.load(fitted)
     else:
         ngrams = NgramModel(fit_toxicity_table(rows, seed=seed), fit_other_tables(rows, seed=seed))
@@ -237,7 +259,7 @@ def train(
     ngrams.save(out / "ngrams.npz")
     card = write_card(out, data, kept_back, told, num_threads=num_threads, num_dropped=num_dropped, num_own=num_own)
     for path in (stage, fitted):
-        path.unlink()
+        path.unlink(missing_ok=True)
     return card
 
 
@@ -364,6 +386,58 @@ def train_bert(
             best, told["chosen"] = mean, trust
             write_model(model.cpu(), tokenizer, out)
     (out / "checkpoint.pt").unlink(missing_ok=True)
+    return told
+
+
+def go_on(
+    rows: Sequence[dict[str, Any]],
+    kept_back: Sequence[dict[str, Any]],
+    out: Path,
+    *,
+    start: Path,
+    num_steps: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Train the model in `start` for `num_steps` over rows drawn by `GOING_ON_WEIGHT` and write it to `out`; what is to be told of it.
+
+    Sure labels are learned as they are; a labelled row's target is nearly what the model itself said of it, so that what it knows stays.
+    """
+    before, device = json.loads((start / "card.json").read_text("utf-8")), best_device()
+    tokenizer = BertTokenizer.from_pretrained(start, local_files_only=True)
+    state = torch.load(start / "toxicity.ckpt", weights_only=True)["state_dict"]
+    model = trained_model(start / "config.json", state, device)
+    rng = np.random.default_rng(seed)
+    weight = [
+        next(share for kind, share in GOING_ON_WEIGHT.items() if row["source"].startswith(kind))
+        * SOURCE_WEIGHT.get(row["source"], 1.0)
+        for row in rows
+    ]
+    size = min(len(rows), num_steps * GOING_ON_BATCH)
+    drawn = rng.choice(len(rows), size, replace=False, p=np.array(weight) / sum(weight))
+    data = Texts.of([rows[number] for number in drawn], [], kept_back)
+    max_tokens = tokenizer.model_max_length
+    tokens = Tokens.read(data.texts, tokenizer.backend_tokenizer, max_tokens=max_tokens, device=device)
+    said = logits(model, tokens)
+    unseen = np.flatnonzero(data.folds < 0)
+    told = {"started_from": before["bert"] | {"command": before["command"], "hardware": before["hardware"]["bert"]}}
+    told["before"] = data.areas(said[unseen], unseen)
+    told["steps"] = fit(
+        model,
+        tokens,
+        trusting(data, said, GOING_ON_TRUST),
+        (data.folds >= 0).astype(float),
+        data.may_cut,
+        label_weight=LABEL_WEIGHT,
+        name="going on",
+        seconds=0.0,
+        batch_size=GOING_ON_BATCH,
+        learning_rate=GOING_ON_RATE,
+        seed=seed,
+        num_steps=num_steps,
+    )
+    told["after"] = data.areas(logits(model, tokens, unseen), unseen)
+    logger.info("before %s, after %s", told["before"], told["after"])
+    write_model(model.cpu(), tokenizer, out)
     return told
 
 
