@@ -811,7 +811,8 @@ def _whole_title(
             said = normalise(message[low:stop])
             if said in _NEVER_LISTED or len(said) < (2 if has_cjk(said) else 4):
                 continue
-            names = [said] if said in by_title else _spelt_like(said, by_title)
+            whole = [name for name in (said, f"the {said}") if name in by_title][:1]  # "like Avengers"
+            names = whole or _spelt_like(said, by_title)
             items = [item for name in names for item in by_title[name] if item.kind in kinds]
             if items:
                 return max(items, key=_prominence), low, stop
@@ -892,7 +893,7 @@ def _is_marked(message: str, start: int, end: int, num_words: int) -> bool:
         return len(text) >= 4
     if num_words >= 3:
         return True
-    if text.isdigit() and len(text) < 3:  # "3" in "3 films"
+    if text.isdigit() and len(text) < 3 or text.isupper() and len(text) == 2:  # "3" in "3 films", "IT" that is not "It"
         return False
     capitals = [word[0].isupper() or word[0].isdigit() for word in text.split()]
     return all(capitals) and not (_starts_sentence(message, start) and num_words == 1)

@@ -678,7 +678,16 @@ def test_the_command_shows_the_mapping_and_what_is_wrong(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("said", "title"), [("Lord of the Rings", "The Lord of the Rings"), ("the witcher 3", "The Witcher 3: Wild Hunt")]
+    ("said", "title"),
+    [
+        ("Lord of the Rings", "The Lord of the Rings"),
+        ("lord of rings", "The Lord of the Rings"),
+        ("fast and furious", "The Fast and the Furious"),
+        ("Fast & Furious", "The Fast and the Furious"),
+        ("Pride & Prejudice", "Pride and Prejudice"),
+        ("X-Files", "The X-Files"),
+        ("the witcher 3", "The Witcher 3: Wild Hunt"),
+    ],
 )
 def test_a_title_is_found_as_people_say_it(catalogue, said, title):
     assert title in [item.title for item in catalogue.titled(said)]
@@ -687,6 +696,7 @@ def test_a_title_is_found_as_people_say_it(catalogue, said, title):
 def test_a_short_name_never_hides_a_whole_title(catalogue):
     assert all(item in catalogue.titled(item.title) for item in catalogue.items)
     assert not catalogue.titled("Office")  # one word is too little
+    assert not catalogue.titled("We are best")  # as in "we are best friends"
 
 
 def test_every_fault_of_a_row_or_cell_is_told_in_chinese_too(tmp_path):

@@ -281,7 +281,7 @@ def test_a_common_word_is_not_a_title_unless_it_is_marked(read, message):
 
 @pytest.mark.parametrize(
     "message",
-    ["a Fantasy movie", "some Pop songs", "I liked The Old House (2006)", "we stayed in Panama City", "3 films", "I loved Spy (1950)"],
+    ["a Fantasy movie", "some Pop songs", "I liked The Old House (2006)", "we stayed in Panama City", "3 films", "I loved Spy (1950)", "I work in IT"],
 )  # fmt: skip
 def test_a_word_of_a_kind_or_of_a_longer_name_is_no_title(read, message):
     assert read(message).named == ()
@@ -711,6 +711,9 @@ def test_what_few_know_may_be_unwanted_and_of_places_it_is_a_topic_too(read):
         ("I own rubik's original 3x3 cube", "seen: Rubik's Original 3x3 Cube"),
         ("i love dune and arrival", "liked: Dune, Arrival"),
         ("films like amelie", "liked: Amélie"),
+        ("films like hangover or Avengers", "liked: The Hangover, The Avengers"),
+        ("something like Scary Movie or airplane!", "liked: Scary Movie, Airplane!"),
+        ("I liked It and Scream", "liked: It, Scream"),
         ("somewhere like kyoto but quieter", "liked: Kyoto"),
         ("didn't like the wire and hated lost", "disliked: The Wire, Lost"),
         ("I love Titanic but hate Avatar", "liked: Titanic"),

@@ -26,11 +26,13 @@ MAX_REPORTED = 20  # lines named in a report; the rest is counted by reason
 
 
 def _spoken(title: str) -> Iterator[str]:
-    """A title as people say it, normalised: without its article ("Lord of the Rings"), without what follows a colon ("The Witcher 3"); none
-    that is too short to tell."""
+    """A title as people say it, normalised: without its article ("Lord of the Rings") or one after a small word ("Fast and Furious"), with & for
+    "and", without what follows a colon ("The Witcher 3"); none that is too short to tell."""
     for name in (title, re.split(r":\s|：", title)[0]):
-        for said in {name, re.sub(r"^(?:the|an?)\s+", "", name, flags=re.IGNORECASE)}:
-            if len(said) >= 3 if has_cjk(said) else len(said.split()) >= 2:
+        bare = re.sub(r"^(?:the|an?)\s+", "", name, flags=re.IGNORECASE)
+        short = re.sub(r"\b(and|of|in|to)\s+(?:the|an?)\s+", r"\1 ", bare, flags=re.IGNORECASE)
+        for said in {name, bare, short, short.replace(" and ", " & ")}:
+            if len(said) >= 3 if has_cjk(said) else " " in normalise(said):
                 yield normalise(said)
 
 
