@@ -100,7 +100,6 @@ _NO_ITEMS = ("greeting", "thanks")
 _FACTUAL_TEMPERATURE = 0.3  # at most, where facts of what was shown are asked for and no new ideas
 _TICK_S = 0.2  # at most this long without a snapshot while tokens come: who closes the iterator is heard by then
 _SCORED_AT_ONCE = 8  # prompts between two looks at the progress of an explanation
-_UNREAD = 3.0  # nats that no sentence loses without the message where the model goes by the rest of its prompt
 _SHORT = 0.9  # of the window
 _WEIGHING_SHARE = 0.8  # of an explanation's work; the rest are checks and citations
 _CITED = math.log(10)  # nats: a sentence cites a candidate without which it is ten times less likely
@@ -764,8 +763,9 @@ class Assistant:
     ) -> Generator[float, None, Explanation]:
         """Yields the share that is done; returns the explanation.
 
-        The pipeline up to the model costs little, the model much. So of a first explanation it scores a few rows, and the prompt without each candidate and
-        without the message, and the other rows only where these show that they cannot be guessed. A larger one has all its rows scored.
+        The pipeline up to the model costs little, the model much. So of a first explanation it scores a few rows, first those that find other items, and the
+        prompt without each candidate and without the message, and the other rows only where these show that they cannot be guessed. A larger one has all
+        its rows scored.
         """
         everything = np.ones(len(told.words), bool)
         full = self._case(told, told.rebuilt(everything))
@@ -775,7 +775,6 @@ class Assistant:
         cases: list[tuple[_Case, _Case]] = []  # by row: all rebuilt, and over the reply's own shelf
         batches: list[np.ndarray] = []
         guesses: Guesses | None = None
-        is_unread = False  # by the model itself, whose prompt may tell all of it in other words
         share, num_done, num_expected = 0.0, 0, 2 * num_rows  # prompts
 
         def scored(wanted: Sequence[_Case]) -> Generator[float, None, None]:
@@ -787,7 +786,7 @@ class Assistant:
             num_done += num_new
 
         def case(kept: np.ndarray, held: _Prepared | None = None) -> _Case:
-            return self._case(told, told.rebuilt(kept, held), is_unread=is_unread)
+            return self._case(told, told.rebuilt(kept, held))
 
         def value(one: _Case) -> np.ndarray:
             return (
@@ -797,12 +796,9 @@ class Assistant:
             )
 
         is_thrifty = num_rows <= BLOCK
+        wanted = [full, silent, *lacking] if is_thrifty else []  # what is scored in any case
         if is_thrifty:
-            num_expected = len(lacking) + 3 * NUM_SURE + 2
-            yield from scored([full, silent, *lacking])
-            moved = memory.scores[full.key] - memory.scores[silent.key]
-            is_unread = bool(np.all(np.abs(moved) < _UNREAD))
-            memory.scores[self._case(told, told.full, is_unread=is_unread).key] = memory.scores[full.key]
+            num_expected = len(wanted) + NUM_SURE
         choosing = choose_rows(len(told.words), num_rows, seed=(reply.sampling.seed or 0) if seed is None else seed)
         batch = next(choosing, None)
         while batch is not None:
@@ -810,11 +806,12 @@ class Assistant:
             batches.append(rows)
             of_batch = [(case(kept), case(kept, told.full)) for kept in rows]
             cases += of_batch
-            waiting = sorted(of_batch, key=lambda pair: -float(np.abs(pair[0].copied - full.copied).sum()))
+            waiting = _spread([one for one, _ in of_batch], wanted)
             while is_thrifty:
-                tried, waiting = waiting[:num_sure], waiting[num_sure:]
-                yield from scored([one for pair in tried for one in pair[: 1 if guesses else 2]])
-                guesses = self._guesses([silent, *lacking, *(one for pair in cases for one in pair)], memory)
+                wanted, waiting = [*wanted, *waiting[:num_sure]], waiting[num_sure:]
+                yield from scored(wanted)
+                guesses = self._guesses([*wanted, *(one for pair in cases for one in pair)], memory)
+                moved = memory.scores[full.key] - memory.scores[silent.key]
                 if guesses and guesses.are_off(moved, full.copied - silent.copied):
                     guesses = None  # the message does more than to be quoted
                 if guesses or not waiting:
@@ -847,13 +844,12 @@ class Assistant:
         return guesses if guesses.are_good else None
 
     @staticmethod
-    def _case(told: _Ablation, prepared: _Prepared, *, is_unread: bool = False) -> _Case:
-        """`is_unread` says that the last message itself makes no difference, only what else of the prompt comes of it."""
+    def _case(told: _Ablation, prepared: _Prepared) -> _Case:
         prompt = prepared.messages
         text = "\n".join(part["content"] for part in prompt)
         return _Case(
             prompt,
-            _key(prompt[:-1] if is_unread else prompt),
+            _key(prompt),
             tuple(one.item.id for one in prepared.shelf),
             told.quotes.share(text),
         )
@@ -935,16 +931,18 @@ class Assistant:
         heard = self._heard(conversation.turns)
 
         num_tokens = sum(self.engine.count_tokens(part["content"]) for part in full.messages)
-        is_short = num_tokens <= _SHORT * (
-            self._window - reply.sampling.max_new_tokens
-        )  # and so with fewer words over its shelf
+        room = self._window - reply.sampling.max_new_tokens
+        is_short = num_tokens <= _SHORT * room  # and so with fewer words over its shelf
+        is_shorter = (
+            num_tokens <= room * 2 / 3
+        )  # and so over any shelf: items differ in length, but three of them not by so much
         known: dict[bytes, tuple[Conversation, str, _Prepared]] = {}
 
         def rebuilt(kept: np.ndarray, held: _Prepared | None = None) -> _Prepared:
             if kept.tobytes() not in known:
                 *before, last = _kept_texts(texts, by_text, kept)
                 retold = self._retold(conversation, heard, dict(zip(earlier, before, strict=True)))
-                known[kept.tobytes()] = retold, last, prepare(retold, last)
+                known[kept.tobytes()] = retold, last, prepare(retold, last, is_short=is_shorter)
             retold, last, own = known[kept.tobytes()]
             if held is None or held is full and _found(own) == _found(full):
                 return own
@@ -1262,6 +1260,18 @@ def _last_named(state: Reply) -> list[Item]:
 def _sentence_at(shown: Sequence[Sentence], position: int) -> int:
     """The index of the sentence a character belongs to."""
     return next((index for index, sentence in enumerate(shown) if position < sentence.end), len(shown) - 1)
+
+
+def _spread(cases: Sequence[_Case], known: Sequence[_Case]) -> list[_Case]:
+    """The cases that are not among the known ones, those first whose shelf is neither among these nor another's before: what is on it decides most
+    of what a reply scores."""
+    found = {one.key for one in known}
+    seen = Counter(one.shelf for one in known)
+    new, turns = [one for one in cases if one.key not in found], []
+    for one in new:
+        turns.append(seen[one.shelf])
+        seen[one.shelf] += 1
+    return [new[index] for index in np.argsort(turns, kind="stable")]
 
 
 def _last(steps: Generator[float, None, T], on_progress: Callable[[float], None] | None = None) -> T:

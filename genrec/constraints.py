@@ -389,8 +389,7 @@ def is_met(item: Item, constraint: Constraint) -> bool:
         return _seats(item, constraint.value)
     said = _said(item, constraint.field)
     if constraint.op in ("==", "!="):
-        wanted = constraint.value if isinstance(constraint.value, tuple) else (constraint.value,)
-        keys = {_key(value) for value in wanted} | (_ANY_VALUE if constraint.op == "==" else set())
+        keys = _wanted(constraint.value, is_ruled_out=constraint.op == "!=")
         return any(_key(value) in keys for value, _ in said) == (constraint.op == "==")
     limit = constraint.value
     if isinstance(limit, (bool, str, tuple)):
@@ -473,10 +472,21 @@ def _makers(item: Item) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one for one in (*both, *parts) if one))
 
 
+@lru_cache(maxsize=256, typed=True)  # every item of a catalogue is asked in turn
+def _wanted(value: Attribute, *, is_ruled_out: bool) -> frozenset[object]:
+    values = value if isinstance(value, tuple) else (value,)
+    return frozenset({_key(one) for one in values} | (set() if is_ruled_out else _ANY_VALUE))
+
+
 def _key(value: Attribute) -> object:
     if isinstance(value, bool) or value in ("True", "False"):
         return str(value)
-    return normalise(value) or value if isinstance(value, str) else value
+    return _folded(value) if isinstance(value, str) else value
+
+
+@lru_cache(maxsize=2**16)  # a catalogue's values, which every message is checked against
+def _folded(text: str) -> str:
+    return normalise(text) or text
 
 
 def _seats(item: Item, number: Attribute) -> bool:

@@ -87,7 +87,7 @@ def load_compared(settings: Settings, *, assets: Path = ASSETS):
         from genrec.engines.remote import RemoteEngine
 
         return RemoteEngine.connect(settings.compare, key=settings.engine_key)
-    engine = _load_named(settings.compare, assets, settings.quantize)
+    engine = _load_named(settings.compare, assets, settings)
     set_threads(settings.threads)  # of torch too, which may be new
     return engine
 
@@ -128,11 +128,14 @@ def set_threads(wanted: int) -> None:
     """
     from threadpoolctl import threadpool_limits
 
-    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    num_threads = wanted or max(1, min(8, num_cores - 1))
+    num_threads = wanted or max(1, min(8, _num_cores() - 1))
     threadpool_limits(num_threads, user_api="blas")
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(num_threads)
+
+
+def _num_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def load_toxicity(settings: Settings, assets: Path, notices: list[str]):
@@ -219,15 +222,15 @@ def _load_engine(settings: Settings, assets: Path, notices: list[str]):
     if name == "bundled" and settings.quantize:
         notices.append("Fewer bits are for larger models; the bundled writer is left as it is.")
     if name == "bundled" or Path(name).is_dir():
-        return _load_named(name, assets, settings.quantize)
+        return _load_named(name, assets, settings)
     try:
-        return _load_named(name, assets, settings.quantize)
+        return _load_named(name, assets, settings)
     except EngineError as error:
         notices.append(f"{error} The bundled writer serves.")
-        return _load_named("bundled", assets)
+        return _load_named("bundled", assets, settings)
 
 
-def _load_named(name: str, assets: Path, quantize: str = ""):
+def _load_named(name: str, assets: Path, settings: Settings):
     """The engine of `bundled`, a folder or a hub id; the latter two in fewer bits where that is wanted.
 
     Raises:
@@ -238,14 +241,15 @@ def _load_named(name: str, assets: Path, quantize: str = ""):
 
     if name == "bundled":
         check_asset(assets / "models" / "writer")
-        return LocalEngine.load_plain(assets / "models" / "writer", name=BUNDLED)
+        has_two_threads = not settings.threads and _num_cores() == 2  # on more, each product has several threads
+        return LocalEngine.load_plain(assets / "models" / "writer", name=BUNDLED, has_two_threads=has_two_threads)
     if Path(name).is_dir():
-        return LocalEngine.load(name, quantize=quantize)
+        return LocalEngine.load(name, quantize=settings.quantize)
     if name.startswith((".", "/", "~")) or "/" not in name:
         raise SettingsError(
             f"There is no model folder {name}. Give a folder, a hub id such as {HUB_MODEL}, `bundled` or `auto`."
         )
-    return _load_hub(name, quantize)
+    return _load_hub(name, settings.quantize)
 
 
 def has_cuda() -> bool:

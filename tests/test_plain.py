@@ -94,6 +94,36 @@ def test_any_mixture_of_runs_gets_the_logits_of_the_model_itself(tiny, read, fed
     np.testing.assert_allclose(found, np.concatenate(wanted), atol=2e-4)
 
 
+def test_two_threads_that_halve_a_step_find_what_one_finds(tiny, monkeypatch):
+    _, config, weights = tiny
+    single, double = PlainDecoder(config, weights), PlainDecoder(config, weights, has_two_threads=True)
+    halves: list[list[int]] = []
+    computed = double._logits
+
+    def noted(runs):
+        halves.append([len(run.ids) for run in runs])
+        return computed(runs)
+
+    monkeypatch.setattr(double, "_logits", noted)
+    sizes = [90, 20, 60, 50]
+
+    def fed(decoder, last=3):
+        runs = [Run(decoder.new_cache(128), [last, *range(4, 3 + size)], 5) for size in sizes]
+        return decoder.forward(runs), runs
+
+    np.testing.assert_allclose(fed(double)[0], fed(single)[0], atol=1e-5)
+    assert sorted(halves) == [[60, 50], [90, 20]]
+    few = [Run(double.new_cache(8), [3, 4], 1) for _ in range(3)]
+    double.forward(few)
+    assert halves[2:] == [[2, 2, 2]]
+    with pytest.raises(IndexError):
+        fed(double, last=97)
+    cache = few[0].cache
+    with pytest.raises(IndexError):
+        double.forward([Run(cache, [5], 1), *(Run(double.new_cache(128), [*range(90), 97], 1) for _ in range(2))])
+    assert cache.ids == [3, 4]
+
+
 def test_logits_stay_when_the_next_are_computed(tiny):
     _, config, weights = tiny
     decoder = PlainDecoder(config, weights)

@@ -347,6 +347,25 @@ def test_texts_are_scored_together_once_the_first_has_read_what_they_share(sched
         np.testing.assert_allclose(scores, wanted, atol=1e-4)
 
 
+def test_texts_that_begin_otherwise_are_read_at_once(scheduler, fed):
+    prompts = [[*range(3, 90)] * 2, [*range(89, 2, -1)] * 2]
+    tasks = [ScoreTask(prompt, [number, 41]) for prompt in prompts for number in (50, 51)]
+    with scheduler._changed:  # all wait before the first step
+        for task in tasks:
+            scheduler.submit(task)
+    for task in tasks:
+        task.scores()
+    assert [[size for _, size in step] for step in fed] == [[175, 175], [2, 2]]
+
+
+def test_a_text_that_shares_little_with_a_scored_one_leaves_its_keys_and_values(scheduler, fed):
+    first = [*range(3, 90)] * 2
+    for prompt in (first, [*first[:30], *range(89, 30, -1)], first):
+        scheduler.submit(task := ScoreTask(prompt, [50, 41]))
+        task.scores()
+    assert [step[0][0] for step in fed] == [0, 30, 173]
+
+
 def test_scoring_waits_while_others_write_but_not_for_ever(scheduler, fed):
     writing = Note([3, 4], script=[5] * 100, pause=threading.Event())
     scheduler.submit(writing)

@@ -107,8 +107,8 @@ class LocalEngine:
         return cls.of(model, tokenizer, name=name or source, dtype=quantize)
 
     @classmethod
-    def load_plain(cls, folder: Path, *, name: str) -> LocalEngine:
-        """A model that `genrec train writer` has saved, on the processor, without torch and transformers.
+    def load_plain(cls, folder: Path, *, name: str, has_two_threads: bool = False) -> LocalEngine:
+        """A model that `genrec train writer` has saved, on the processor, without torch and transformers; `has_two_threads` as in PlainDecoder.
 
         Raises:
             EngineError: a file is missing, or the model is of another form.
@@ -116,7 +116,10 @@ class LocalEngine:
         try:
             config = json.loads((folder / "config.json").read_text("utf-8"))
             weights = read_weights(folder / "model.safetensors")
-            decoder, tokenizer = PlainDecoder(config, weights), PlainTokenizer.load(folder)
+            decoder, tokenizer = (
+                PlainDecoder(config, weights, has_two_threads=has_two_threads),
+                PlainTokenizer.load(folder),
+            )
         except (OSError, ValueError, KeyError) as error:
             raise EngineError(f"The model {folder} cannot be loaded: {first_line(error)}") from error
         window = _smallest(config["max_position_embeddings"], tokenizer.window)

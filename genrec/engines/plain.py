@@ -12,7 +12,9 @@ import functools
 import itertools
 import json
 import math
+import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +28,7 @@ _MLP_ROWS, _PIECE_ROWS = 96, 64  # that are computed at once, for what lies betw
 _FEW = 4  # tokens of one sequence that attend one by one: a product of few rows spends its time on copying the keys
 _SMALL = 10**6  # multiplications of a product that OpenBLAS computes on AVX-512 without copying its factors first
 _NUM_SMALL = 16  # rows up to which it pays to cut the weights so small
+_SPLIT = 128  # tokens from which on two threads share a step; numpy's own calls for fewer take as long as is won
 _LARGE = 2**20  # numbers: numpy asks for huge pages from 4 MiB on, and keys are read at memory's speed
 
 
@@ -62,13 +65,14 @@ class _Group(NamedTuple):
 
 
 class PlainDecoder:
-    """A Llama whose heads all have keys and values of their own, for one thread. After an error in `forward` the caches are as before it."""
+    """A Llama whose heads all have keys and values of their own. After an error in `forward` the caches are as before it."""
 
     can_batch = can_share = True
     width = 1
 
-    def __init__(self, config: Mapping[str, Any], weights: Mapping[str, np.ndarray]):
-        """`config` as in config.json, `weights` float32 by their names in transformers.
+    def __init__(self, config: Mapping[str, Any], weights: Mapping[str, np.ndarray], *, has_two_threads: bool = False):
+        """`config` as in config.json, `weights` float32 by their names in transformers. With `has_two_threads` a step that reads much of several
+        sequences is halved between two.
 
         Raises:
             ValueError: the model has parts that are not computed here.
@@ -94,7 +98,8 @@ class PlainDecoder:
         self._turns = np.exp(1j * angles).astype(np.complex64)[:, None]  # (window, 1, D / 2)
         self._unseen = np.triu(np.full((_PIECE_ROWS, _PIECE_ROWS), -np.inf, np.float32), 1)
         self._ones = np.ones(len(self._turns), np.float32)
-        self._memory: dict[str, np.ndarray] = {}
+        self._memory = threading.local()  # each thread writes to its own
+        self._second = ThreadPoolExecutor(1, "decoder-half") if has_two_threads else None
         self.bytes_per_token = 2 * len(self._layers) * self._heads * self._size * 4
 
     def _layer(self, weights: Mapping[str, np.ndarray], name: str) -> _Layer:
@@ -129,9 +134,25 @@ class PlainDecoder:
         target.ids, target.scores = list(source.ids), dict(source.scores)
         target.cut(num_shared)
 
-    @np.errstate(over="ignore")  # exp of a gate far below 0: what is divided by it is 0
     def forward(self, runs: list[Run]) -> np.ndarray:
         """The logits of all runs, float32 (num_wanted of all, V); their tokens are then in their caches."""
+        ends = list(itertools.accumulate(len(run.ids) for run in runs))
+        if self._second is None or len(runs) == 1 or ends[-1] < _SPLIT:
+            logits = self._logits(runs)
+        else:
+            half = 1 + min(range(len(runs) - 1), key=lambda index: abs(2 * ends[index] - ends[-1]))
+            rest = self._second.submit(self._logits, runs[half:])
+            try:
+                first = self._logits(runs[:half])
+            finally:
+                wait([rest])  # it writes to the caches
+            logits = np.concatenate([first, rest.result()])
+        for run in runs:
+            run.cache.ids += run.ids
+        return logits
+
+    @np.errstate(over="ignore")  # exp of a gate far below 0: what is divided by it is 0
+    def _logits(self, runs: list[Run]) -> np.ndarray:
         # N tokens of all runs, and of padding
         ids = _padded([id for run in runs for id in run.ids])
         starts = [len(run.cache.ids) for run in runs]
@@ -170,8 +191,6 @@ class PlainDecoder:
             hidden = hidden[_padded(wanted)]
         logits = np.empty((len(hidden), self._head.shape[1]), np.float32)
         _multiply(self._normed(hidden, hidden), self._head, logits)
-        for run in runs:
-            run.cache.ids += run.ids
         return logits[: len(wanted)]
 
     def _groups(self, runs: list[Run], queries: np.ndarray, attended: np.ndarray) -> list[_Group]:
@@ -255,10 +274,10 @@ class PlainDecoder:
 
     def _of(self, name: str, num_rows: int, width: int) -> np.ndarray:
         """Memory for so many numbers, with what was left there."""
-        size = num_rows * width
-        if name not in self._memory or self._memory[name].size < size:
-            self._memory[name] = np.empty(size, np.float32)
-        return self._memory[name][:size].reshape(num_rows, width)
+        size, memory = num_rows * width, self._memory.__dict__
+        if name not in memory or memory[name].size < size:
+            memory[name] = np.empty(size, np.float32)
+        return memory[name][:size].reshape(num_rows, width)
 
 
 def _multiply(rows: np.ndarray, weight: np.ndarray, out: np.ndarray) -> np.ndarray:
@@ -275,7 +294,11 @@ def _multiply(rows: np.ndarray, weight: np.ndarray, out: np.ndarray) -> np.ndarr
 @functools.cache
 def _num_strips(size: int, num_columns: int) -> int:
     """Into how many equal strips a weight is cut for rows of so many numbers."""
-    return next(number for number in range(1, num_columns + 1) if num_columns % number == 0 and size * num_columns <= _SMALL * number)
+    return next(
+        number
+        for number in range(1, num_columns + 1)
+        if num_columns % number == 0 and size * num_columns <= _SMALL * number
+    )
 
 
 def _padded(rows: list[int]) -> list[int]:

@@ -234,19 +234,15 @@ class Scheduler:
     # Memory
 
     def _admit(self) -> None:
-        """Opens waiting tasks as far as there is room, replies first. A text to be scored waits while another has much to read: most of that is in its own prompt, too."""
+        """Opens waiting tasks as far as there is room, replies first. A text to be scored waits while another reads what its own prompt begins with, too."""
         while True:
             with self._changed:
                 self._waiting = [task for task in self._waiting if not task.is_cancelled]
-                scoring = [len(one.pending) for one in self._open if not one.task.is_reply]
-                num_scoring = (
-                    _SCORED_AT_ONCE
-                    if self.decoder.can_share and max(scoring, default=0) <= _LONG_CHUNK // _SCORED_AT_ONCE
-                    else 1
-                )
-                num_replies = len(self._open) - len(scoring)
+                num_scoring = sum(not one.task.is_reply for one in self._open)
+                num_replies = len(self._open) - num_scoring
                 free = [task for task in self._waiting if task.is_reply and num_replies < self._max_open]
-                free += [task for task in self._waiting if not task.is_reply and len(scoring) < num_scoring]
+                if num_scoring < (_SCORED_AT_ONCE if self.decoder.can_share else 1):
+                    free += [task for task in self._waiting if not (task.is_reply or self._awaits(task))]
                 if not free or not self._make_room(free[0].max_tokens):
                     return
                 self._waiting.remove(task := free[0])
@@ -254,6 +250,15 @@ class Scheduler:
                 self._open.append(_Open(task, self._cache_for(task)))
             except Exception as error:  # out of memory
                 task.fail(EngineError(f"The model stopped: {first_line(error)}"))
+
+    def _awaits(self, task: Task) -> bool:
+        """Whether much of what a text begins with is being read for another."""
+        known = max((shared_length(cache.ids, task.ids) for cache in self._caches()), default=0)
+        coming = [shared_length(one.task.ids, task.ids) for one in self._open if not one.task.is_reply]
+        return max(coming, default=0) - known > _LONG_CHUNK // _SCORED_AT_ONCE
+
+    def _caches(self) -> list[Cache]:
+        return [*self._scored, *(one.cache for one in self._open), *self._kept.values()]
 
     def _make_room(self, num_tokens: int) -> bool:
         """Forgets the oldest ended sequences until so many tokens fit; False if they do not even then."""
@@ -278,7 +283,7 @@ class Scheduler:
         longest, source = 0, None
         if self.decoder.can_share:
             # of equals the first; what is left of a scored text is taken over without a copy
-            for cache in [*self._scored, *(one.cache for one in self._open), *self._kept.values()]:
+            for cache in self._caches():
                 if (num_shared := shared_length(cache.ids, task.ids)) > longest:
                     longest, source = num_shared, cache
         if source is None:
@@ -290,7 +295,8 @@ class Scheduler:
         if scores:
             task.skip(scores)
         # What an ended sequence holds beyond the shared part is little, or is not needed again: its place is taken over.
-        if source in self._scored or (task.is_reply and source in ended and 4 * longest >= 3 * len(source.ids)):
+        is_most = (4 if task.is_reply else 2) * longest >= (3 if task.is_reply else 1) * len(source.ids)
+        if is_most and source in (ended if task.is_reply else self._scored):
             self._forget(source)
             if source.capacity >= task.max_tokens:
                 source.cut(longest)
