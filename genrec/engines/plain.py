@@ -275,7 +275,11 @@ def _multiply(rows: np.ndarray, weight: np.ndarray, out: np.ndarray) -> np.ndarr
 @functools.cache
 def _num_strips(size: int, num_columns: int) -> int:
     """Into how many equal strips a weight is cut for rows of so many numbers."""
-    return next(number for number in range(1, num_columns + 1) if num_columns % number == 0 and size * num_columns <= _SMALL * number)
+    return next(
+        number
+        for number in range(1, num_columns + 1)
+        if num_columns % number == 0 and size * num_columns <= _SMALL * number
+    )
 
 
 def _padded(rows: list[int]) -> list[int]:
