@@ -24,17 +24,21 @@ def main() -> int:
 
 def _serve(settings: Settings) -> int:
     from genrec.ui import gpu
+    from genrec.ui.waiting import WaitingPage
 
     loading: Future = Future()  # of the assistant: the page is there at once, the models some seconds later
+    waiting = None
     is_lent = gpu.is_present()
     if is_lent:  # then it is the other way round: what the GPU is to hold must be there before the app is launched
         import spaces  # noqa: F401  before torch, whose CUDA it stands in for
 
         loading.set_result(gpu.GpuAssistant(_load(settings)))
-    from genrec.ui.app import launch
-
     try:
-        app = launch(loading, settings)
+        if not is_lent:  # importing what the app needs takes seconds
+            waiting = WaitingPage(settings.host, settings.port)
+        from genrec.ui.app import launch
+
+        app = launch(loading, settings, waiting)
     except (OSError, ValueError, OverflowError) as error:
         print(f"genrec: The app cannot be served at {settings.host}:{settings.port}: {error}", file=sys.stderr)
         return 2

@@ -37,6 +37,7 @@ def load_assistant(settings: Settings, *, assets: Path = ASSETS, on_step: Callab
     """
     from genrec.assistant import Assistant
     from genrec.catalogue import parse_columns, read_catalogue
+    from genrec.safety import identity
     from genrec.vocabulary import Vocabulary
 
     notices: list[str] = []
@@ -53,6 +54,7 @@ def load_assistant(settings: Settings, *, assets: Path = ASSETS, on_step: Callab
         catalogue = read_catalogue(assets / "catalogue")
     on_step("filter")
     toxicity = load_toxicity(settings, assets, notices)
+    identity.patterns()  # compiled here, not at the first message
     on_step("encoder")
     retriever = _load_retriever(settings, assets, catalogue, vocabulary, notices)
     on_step("model")

@@ -11,6 +11,7 @@ from genrec.errors import SettingsError
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 HUB_MODEL = "Qwen/Qwen3-4B-Instruct-2507"  # what `auto` takes on CUDA
+STARTING = "X-GenRec-Starting"  # a header of every answer that is given before the app is there, and of none after
 
 
 @dataclass(frozen=True)

@@ -252,7 +252,12 @@ def test_among_many_ended_replies_the_oldest_gives_its_memory_to_the_next(schedu
     made, new_cache = [], scheduler.decoder.new_cache
     monkeypatch.setattr(scheduler.decoder, "new_cache", lambda num_tokens: made.append(1) or new_cache(num_tokens))
     beginning = list(range(30, 50))
-    for ids in [[number, 5, 6] for number in range(10, 14)] + [beginning, [*beginning, 7], [*beginning[:9], 8, 9], [11, 5, 7]]:
+    for ids in [[number, 5, 6] for number in range(10, 14)] + [
+        beginning,
+        [*beginning, 7],
+        [*beginning[:9], 8, 9],
+        [11, 5, 7],
+    ]:
         scheduler.submit(note := Note(ids, script=[40]))
         assert note.wait().error is None
         np.testing.assert_allclose(note.logits[-1][0], whole([*ids, 40])[-1], atol=2e-4)

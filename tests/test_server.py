@@ -13,14 +13,17 @@ from contextlib import closing
 
 import httpx
 import pytest
+from serving import serving
 
 from genrec.bench.load import Answer, growth, percentile, stream
+from genrec.bench.start import free_port
 from genrec.errors import EngineError, InputError, SettingsError
 from genrec.schema import Conversation, Reply, Sampling, Withheld
-from genrec.settings import Settings
+from genrec.settings import STARTING, Settings
 from genrec.store import Store
 from genrec.ui.gpu import GpuAssistant
 from genrec.ui.server import Metrics, Presence, RateLimit, Service, read_logins, visitor_of
+from genrec.ui.waiting import WaitingPage
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 WISH = "quiet science fiction"
@@ -53,6 +56,21 @@ def test_health_is_warming_until_the_models_are_there_and_the_page_is_served_mea
     loading.set_result(make_assistant(scripted(["Fine."])))
     health = get(f"{address}/healthz")
     assert (health.status_code, health.json()) == (200, {"status": "ready"})
+
+
+def test_a_page_with_a_box_is_there_until_the_app_takes_its_place(make_assistant, scripted):
+    waiting = WaitingPage("127.0.0.1", free_port())
+    address = f"http://127.0.0.1:{waiting.server_port}"
+    page = get(f"{address}/?q=a+quiet+book")
+    assert page.status_code == 200 and 'name="q"' in page.text and STARTING in page.headers
+    health = get(f"{address}/healthz")
+    assert (health.status_code, health.json()) == (503, {"status": "warming"})
+    assert get(f"{address}/config").status_code == httpx.post(f"{address}/", trust_env=False).status_code == 503
+    with pytest.raises(OSError):
+        WaitingPage("127.0.0.1", waiting.server_port)
+    with serving(make_assistant(scripted(["Fine."])), waiting) as served:
+        assert served == address
+        assert STARTING not in get(address).headers and "gradio" in get(address).text
 
 
 def test_models_that_cannot_be_loaded_and_an_engine_that_is_lost_again_and_again_are_failures():

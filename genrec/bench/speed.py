@@ -265,7 +265,10 @@ def follow_up_s(engine: LocalEngine, prompt: Prompt, *, repeats: int = 5) -> tup
     for number in range(repeats):
         system, *turns = prompt
         opened, other = (
-            [{**system, "content": system["content"].replace("\n\n", f"\n\n{first}. ", 1)}, *turns]  # the facts, which every model reads
+            [
+                {**system, "content": system["content"].replace("\n\n", f"\n\n{first}. ", 1)},
+                *turns,
+            ]  # the facts, which every model reads
             for first in (number, number + repeats)
         )
         reply = "".join(engine.stream(opened, Sampling(seed=number, max_new_tokens=60)))

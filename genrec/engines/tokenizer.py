@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as Backend
 
+_NUM_PARTS = 256  # whose tokens are remembered
 _TAG = "CONTINUE_FINAL_MESSAGE_TAG "
 
 
@@ -95,6 +98,12 @@ class PlainTokenizer:
         self.special = frozenset(name for name in names if name)
         self.end_id = backend.token_to_id(config["eos_token"])
         self.window = int(config["model_max_length"])
+        # What stands between control tokens is encoded alone anyway, and a conversation's older parts and an explanation's rows come again and again.
+        marks = {token.content for token in backend.get_added_tokens_decoder().values()}
+        self._parts = re.compile(f"({'|'.join(re.escape(mark) for mark in sorted(marks, key=len, reverse=True))})")
+        self._part_ids = functools.lru_cache(_NUM_PARTS)(
+            lambda part: backend.encode(part, add_special_tokens=False).ids
+        )
         self._template = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True).from_string(template)
 
     @classmethod
@@ -108,7 +117,7 @@ class PlainTokenizer:
         )
 
     def encode(self, text: str) -> list[int]:
-        return self.backend.encode(text, add_special_tokens=False).ids
+        return [id for part in self._parts.split(text) if part for id in self._part_ids(part)]
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         return self.backend.encode(text, add_special_tokens=False).offsets

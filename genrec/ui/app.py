@@ -24,6 +24,7 @@ from genrec.ui.menu import PRESETS, SECOND_MODEL, with_menu
 from genrec.ui.server import Service
 from genrec.ui.session import Session
 from genrec.ui.texts import I18N, say
+from genrec.ui.waiting import WaitingPage
 
 
 def build(loading: Future[Assistant], settings: Settings) -> gr.Blocks:
@@ -273,8 +274,8 @@ def _clickable(value: str, *, more: str = "", **options: Any) -> gr.HTML:
     return gr.HTML(value, js_on_load=style.CLICKS + more, apply_default_css=False, **options)
 
 
-def launch(loading: Future[Assistant], settings: Settings) -> gr.Blocks:
-    """Serves the app from a thread of its own and returns it.
+def launch(loading: Future[Assistant], settings: Settings, waiting: WaitingPage | None = None) -> gr.Blocks:
+    """Serves the app from a thread of its own, in the place of `waiting`, and returns it.
 
     Raises:
         SettingsError: the logins cannot be read, or MCP is wanted and its package is not there.
@@ -283,6 +284,8 @@ def launch(loading: Future[Assistant], settings: Settings) -> gr.Blocks:
     app = build(service.assistant, settings)
     hide_others(app)
     service.watch_queue(app)
+    if waiting:
+        waiting.close()
     app.launch(
         server_name=settings.host, server_port=settings.port, footer_links=[], run_history=False, enable_monitoring=False,
         show_error=False, share=False, quiet=False, prevent_thread_lock=True, **style.PAGE, **service.launch_options(),
