@@ -211,8 +211,14 @@ _MAKER = re.compile(
 )
 _ACTOR = re.compile(rf"\bstarring\s+({_PERSON})(?![\w.])")
 _PLAY = r"(?:^|[.!?,;]\s*|\b(?:please|you|hey|just)\s+)(?i:play)\s+(?:(?:me|us|some|something\s+by)\s+)*"  # what is said to who has the music
-_WORKS = r"(?i:songs?|music|tracks?|albums?|records?|movies?|films?|books?|novels?|something|anything|stuff|more)"
-_CERTAIN_MAKER = re.compile(rf"(?:\b{_WORKS}\s+(?i:by|from)\s+|{_PLAY})(?P<name>{_PERSON})(?![\w.])")
+_WORKS = r"(?i:songs?|music|tracks?|albums?|records?|movies?|films?|books?|novels?)"
+_WHOLE_NAME = r"(?:[A-Z]\.|[A-Z][\w'’-]*)(?:\s+(?:(?:de|del|la|van|von|der|bin|al|di|da)\s+)*(?:[A-Z]\.|[A-Z][\w'’-]+))*"  # no further than its sentence
+_CERTAIN_MAKER = re.compile(
+    rf"(?:\b{_WORKS}\s+(?i:by|from)\s+(?P<name>{_WHOLE_NAME})|(?:\b(?i:something|anything|stuff|more)\s+(?i:by)\s+|{_PLAY})(?P<full>{_WHOLE_NAME}))"
+)
+_NO_NAME = re.compile(
+    r"(?:(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|January|February|March|April|May|June|July|August|September|October|November|December|The|A|An|My|I)\b"
+)
 _SHOWN_ACTOR = re.compile(
     rf"\b(?:(?i:starring|featuring)|(?i:movies?|films?|series|shows?)\s+with)\s+({_PERSON})(?![\w.])"
 )
@@ -1042,13 +1048,16 @@ def _people(message: str, fields: Fields, kinds: Collection[str]) -> Iterator[_N
     creator, actor = fields.by_name.get("creator"), fields.of_role("actor")
     if creator and fields.share(creator, kinds) >= _ENOUGH:
         strangers: list[tuple[int, int, Field | None]] = [
-            (*match.span("name"), creator) for match in _CERTAIN_MAKER.finditer(message) if " " in match["name"]
+            (*match.span("full" if match["full"] else "name"), creator)
+            for match in _CERTAIN_MAKER.finditer(message)
+            if (match["name"] or " " in match["full"]) and not _NO_NAME.match(match["name"] or match["full"])
         ]
         for start, end in person_spans(message):
             if made := _OF_PERSON_ZH.match(message, end):
                 strangers.append((start, end, actor if made["acts"] else creator))
         for start, end, one in strangers:
-            if not one or normalise(message[start:end]) not in one.values:
+            name = normalise(message[start:end])
+            if not one or not any(f" {name} " in f" {key} " for key in one.values):
                 yield _Named(one.name if one else "actor", message[start:end], start, end)
     if fields.by_name and not actor and set(kinds) <= {"film", "series"}:
         for match in _SHOWN_ACTOR.finditer(message):  # then the visitor hears that the catalogue does not say

@@ -252,6 +252,9 @@ _LEARN_ONE = re.compile(  # "想学一道菜", "learn a new recipe": one thing, 
     r"学(?:会|着|习)?[做玩唱弹]?[一几两二三个]{1,2}(?P<one>[道款首])|学(?:会|着|习)?做?[^，。！？\s]{0,8}(?P<dish>道)[^，。！？]{0,12}菜|\blearn\s+(?:(?:how\s+)?to\s+(?:make|cook|prepare)\s+)?(?:an?|one|some|two|three)\s+(?:\w+\s+){0,3}?(?:recipe|dish|meal)(?:e?s)?\b|\blearn\s+(?:how\s+)?to\s+(?:make|cook|prepare)\s+an?\b",
     re.IGNORECASE,
 )
+_PLACE_TO_EAT = re.compile(
+    r"\b(?:places?|somewhere|where)\b[\w ]{0,20}\bto\s+(?:eat|dine)\b|\brestaurants?\b", re.IGNORECASE
+)
 _LEARNT = {"道": "dish", "款": "game", "首": "album"}
 _NOTHING_SAID = re.compile(
     r"\b(?:recommendations?|suggestions?|surprise|bored|whatever|random(?:ly)?|anything|everything|something|somewhere|nothing|no|fine|works?|idea|ideas|pick|choose|decide|dunno|no\s+preference|preferences?|in\s+particular|special|today|tonight|now|weekend|free|some\s+time|kill|pass|spend|time)\b"
@@ -653,6 +656,8 @@ def _kinds(text: str, found: list[Found], fields: Fields, intent: Intent) -> tup
     ]
     named = [one.term for one in found if one.group == "kinds" and not _is_negated(text, one.start)]
     named += [kind for _, _, match in learnt for kind in (_LEARNT[(match["one"] or "道")],) if kind in fields.sizes]
+    if _PLACE_TO_EAT.search(text):
+        named = [kind for kind in named if kind != "place"]
     return tuple(dict.fromkeys(own or named))
 
 
@@ -950,7 +955,7 @@ def _find(message: str, vocabulary: Vocabulary) -> list[Found]:
 @lru_cache(maxsize=8)
 def _spellings(vocabulary: Vocabulary) -> dict[str, tuple[str, ...]]:
     """The words that a typing error may have been meant to be, by first letter: short ones resemble too many others."""
-    spellings = {"movie", "movies", "novel", "recipe", "playlist"}
+    spellings = {"movie", "movies", "novel", "recipe", "playlist", "hotel", "hotels", "restaurant"}
     for term in (*vocabulary.terms["tags"], *vocabulary.terms["moods"], *vocabulary.terms["kinds"]):
         parts = re.findall(r"[a-z]+", term)
         spellings.update(part for part in parts if len(part) >= (5 if len(parts) == 1 else 7))
@@ -1154,7 +1159,11 @@ def _is_other(message: str, found: Found) -> bool:
             or re.match(r"\s+(?:movies?|films?|shows?|series|music|songs?)\b", after)
         )
     if found.term == "book":
-        return bool(re.match(r"\s+(?:a|an|me|the|it|us|my)\b", after))
+        return bool(
+            re.match(
+                r"\s+(?:a|an|me|the|it|us|my|our|one|two|three|\d+|rooms?|tickets?|hotels?|flights?|tables?)\b", after
+            )
+        )
     if found.term in ("play", "work"):
         return bool(
             re.match(r"\s+(?:a|an|me|some|us|my|out)\b", after)

@@ -48,7 +48,7 @@ _COMMON_KINDS = tuple(  # of catalogues from elsewhere, each with the names it g
 
 _ASKED_ELSEWHERE = {  # what people ask a recommender for and many catalogues do not have: by which words, beside which kinds, what it is called
     "hotel": (re.compile(r"\b(?:hotels?|motels?|hostels?|accommodations?|rooms?\s+(?:for|in)|places?\s+to\s+stay)\b|酒店|宾馆|旅馆|旅店|民宿|住宿", re.IGNORECASE), {"place"}, ("hotels", "酒店")),
-    "restaurant": (re.compile(r"\b(?:restaurants?|eater(?:y|ies)|(?:places?|somewhere)\s+to\s+eat|dine\s+out)\b|餐馆|餐厅|饭店|饭馆", re.IGNORECASE), {"place", "dish"}, ("restaurants", "餐馆")),
+    "restaurant": (re.compile(r"\b(?:restaurants?|eater(?:y|ies)|(?:places?|somewhere|where)\b[\w ]{0,20}\bto\s+(?:eat|dine)|dine\s+out)\b|餐馆|餐厅|饭店|饭馆", re.IGNORECASE), {"place", "dish"}, ("restaurants", "餐馆")),
     "podcast": (re.compile(r"\bpodcasts?\b|播客", re.IGNORECASE), {"album"}, ("podcasts", "播客")),
     "app": (re.compile(r"\bapps?\b(?=\s+(?:for|to|that)\b)|手机应用|什么(?:APP|app)", re.IGNORECASE), {"product"}, ("apps", "手机应用")),
 }  # fmt: skip

@@ -827,6 +827,7 @@ def test_short_names_of_genres_are_understood(said, message, wanted, kinds):
     [
         ("play Celine Dion", "creator", "Celine Dion"),
         ("play me Adele", "creator", "Adele"),
+        ("find some music by Pitbull. I really like it", "creator", "Pitbull"),
         ("Find some songs by Little Mix", "creator", "Little Mix"),
         ("毛不易的歌", "creator", "毛不易"),
         ("a movie starring Jodie Foster", "actor", "Jodie Foster"),
@@ -848,6 +849,7 @@ def test_a_person_whose_work_is_asked_for_is_demanded_known_or_not(said, message
         "别太长的电影",
         "I want to play Mario Kart with friends",
         "songs by the sea",
+        "films by Monday",
     ],
 )
 def test_what_only_looks_like_a_maker_is_none(said, message):
@@ -871,6 +873,18 @@ def test_online_says_nothing_of_a_film(said, message):
     assert not said(message).profile.interests
 
 
-@pytest.mark.parametrize("message", ["help me find somewhere to eat", "a place to eat in Boston", "找个餐馆"])
+@pytest.mark.parametrize(
+    "message", ["help me find somewhere to eat", "a place for me to eat in Boston", "where to go to eat", "找个餐馆"]
+)
 def test_a_place_to_eat_is_food_and_no_journey(said, message):
     assert said(message).profile.kinds == ("dish",)
+
+
+@pytest.mark.parametrize("message", ["3 star hotels? I need to book one room", "find me some htels"])
+def test_who_books_a_room_wants_no_book(said, message):
+    assert said(message).profile.kinds == ("place",)
+
+
+def test_a_maker_known_by_a_longer_name_is_demanded_once(said):
+    demands = [one for one in said("films by Wenders").profile.constraints if one.field == "creator"]
+    assert [one.value for one in demands] == [("Wim Wenders",)]
