@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from scripted import ScriptedEngine
 
-from genrec.assistant import Explained, _Case, _spread
 from genrec.attribution import (
     BLOCK,
     MIN_SPREAD,
@@ -25,6 +24,7 @@ from genrec.attribution import (
 )
 from genrec.bench.attribution import PEERS, add_arguments, first_messages, measure, planted_messages, run
 from genrec.errors import InputError
+from genrec.explaining import Explained, _Case, _spread
 from genrec.schema import Conversation, Sampling
 from genrec.text import has_cjk, words
 

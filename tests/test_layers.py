@@ -27,6 +27,7 @@ LAYERS = (
         "vectors",
         "static_encoder",
     ),
+    ("explaining",),
     ("assistant",),
     ("deploy", "load"),
     ("ui", "cli", "bench", "train"),

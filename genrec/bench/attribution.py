@@ -26,10 +26,11 @@ from typing import Any
 
 import numpy as np
 
-from genrec.assistant import Assistant, Explained
+from genrec.assistant import Assistant
 from genrec.attribution import MIN_SPREAD, Explanation, Scorer, every_choice, fit_parts, fit_words
 from genrec.catalogue import Catalogue
 from genrec.errors import InputError
+from genrec.explaining import Explained
 from genrec.schema import Conversation, Language, Reply, Sampling
 from genrec.settings import Settings
 from genrec.text import words

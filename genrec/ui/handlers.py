@@ -21,9 +21,10 @@ from typing import Any, Literal, NamedTuple
 
 import gradio as gr
 
-from genrec.assistant import Assistant, Explained
+from genrec.assistant import Assistant
 from genrec.engines import Engine
 from genrec.errors import CatalogueError, EngineError, GenrecError, InputError, StoreError
+from genrec.explaining import Explained
 from genrec.onboarding import message_of, onboarding
 from genrec.schema import Attribution, Language, Reply
 from genrec.store import Vote
