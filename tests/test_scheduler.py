@@ -492,3 +492,16 @@ def test_a_second_turn_reads_only_what_is_new(engine):
     with faults.steps_through(engine, lambda runs: fed.extend(len(run.ids) for run in runs)):
         next(engine.stream(second, Sampling(seed=1)))
     assert fed[0] < 0.4 * len(engine.prompt_ids(second))
+
+
+def test_a_second_turn_mostly_goes_on_in_the_memory_of_the_first(engine, monkeypatch):
+    made, new_cache = [], engine.decoder.new_cache
+    monkeypatch.setattr(
+        engine.decoder, "new_cache", lambda num_tokens: made.append(num_tokens) or new_cache(num_tokens)
+    )
+    for seed in range(3):
+        first = [{"role": "user", "content": f"{seed} quiet books"}]
+        reply = "".join(engine.stream(first, Sampling(seed=seed, max_new_tokens=30)))
+        made.clear()
+        second = [*first, {"role": "assistant", "content": reply}, {"role": "user", "content": "Something shorter?"}]
+        assert "".join(engine.stream(second, Sampling(seed=seed, max_new_tokens=30))) and made == []
