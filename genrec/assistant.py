@@ -41,7 +41,7 @@ from genrec.catalogue import Catalogue
 from genrec.constraints import Fields, subject
 from genrec.engines import Engine, Message, weakest_stretch
 from genrec.errors import EngineError, InputError, StoreError
-from genrec.grounding import copied_spans, ground
+from genrec.grounding import copied_spans, ground, turns_away
 from genrec.interests import (
     Intent,
     Shortened,
@@ -562,14 +562,17 @@ class Assistant:
             return state
         if _is_drifting(text, state.language):
             return replace(state, withheld=(*state.withheld, Withheld("language", 1.0)))
-        wishes = [interest.text for interest in prepared.understanding.profile.likes]
+        known = " ".join([message, *(turn.text for turn in state.conversation.turns if turn.role == "user")])
+        profile = prepared.understanding.profile
+        if turns_away(text, known, state.language) and not (profile.dislikes or profile.disliked):
+            return replace(state, withheld=(*state.withheld, Withheld("fact", 1.0)))
+        wishes = [interest.text for interest in profile.likes]
         labels = {
             self.vocabulary.translate(term, state.language) for item in shelf for term in (*item.tags, *item.moods)
         }
         if stutters(text) or repeats(text, state.text, wishes) or names_twice(text, labels):
             return replace(state, withheld=(*state.withheld, Withheld("broken", 1.0)))
         mentioned = [mention.item for mention in state.mentions if mention.item]
-        known = " ".join([message, *(turn.text for turn in state.conversation.turns if turn.role == "user")])
         ranked = {candidate.item.id: rank for rank, candidate in enumerate(state.candidates)}
 
         def find(title: str) -> list[Item]:
