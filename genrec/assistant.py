@@ -22,7 +22,7 @@ from genrec.constraints import Fields, subject
 from genrec.engines import Engine, Message, weakest_stretch
 from genrec.errors import EngineError, InputError, StoreError
 from genrec.explaining import Explaining
-from genrec.grounding import copied_spans, ground
+from genrec.grounding import copied_spans, ground, turns_away
 from genrec.interests import (
     Intent,
     Shortened,
@@ -505,7 +505,11 @@ class Assistant(Explaining):
             return state
         if _is_drifting(text, state.language):
             return replace(state, withheld=(*state.withheld, Withheld("language", 1.0)))
-        wishes = [interest.text for interest in prepared.understanding.profile.likes]
+        known = " ".join([message, *(turn.text for turn in state.conversation.turns if turn.role == "user")])
+        profile = prepared.understanding.profile
+        if turns_away(text, known, state.language) and not (profile.dislikes or profile.disliked):
+            return replace(state, withheld=(*state.withheld, Withheld("fact", 1.0)))
+        wishes = [interest.text for interest in profile.likes]
 
         def labels(item: Item) -> list[str]:
             return [self.vocabulary.translate(term, state.language) for term in (*item.tags, *item.moods)]
@@ -517,12 +521,7 @@ class Assistant(Explaining):
         ):
             return replace(state, withheld=(*state.withheld, Withheld("broken", 1.0)))
         mentioned = [mention.item for mention in state.mentions if mention.item]
-        known = " ".join([message, *(turn.text for turn in state.conversation.turns if turn.role == "user")])
-        wished = [
-            self.vocabulary.translate(tag, state.language)
-            for one in prepared.understanding.profile.likes
-            for tag in one.tags
-        ]
+        wished = [self.vocabulary.translate(tag, state.language) for one in profile.likes for tag in one.tags]
         known = " ".join([known, *wished])
         ranked = {candidate.item.id: rank for rank, candidate in enumerate(state.candidates)}
 

@@ -7,7 +7,7 @@ where the sentence speaks of one item, else the sentence is not shown.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from rapidfuzz import fuzz
@@ -116,6 +116,26 @@ def ground(
     is_false = is_false or _parts_a_wish(fixed, shelf, known_text, language)
     is_false = is_false or _is_mistold(fixed, items, shelf, language, about=about, mentioned=mentioned, before=before)
     return Grounded(fixed, _relocated(fixed, mentions), is_false)
+
+
+_TURNS_AWAY: Mapping[Language, re.Pattern[str]] = {
+    "en": re.compile(
+        r"\blocked .{2,40} in the cellar|\b(?:by ruling out|ruled out|i have excluded|i've excluded|nothing that smells of|to wade through)\b|\bkeeps .{2,40} out of the room"
+        r"|\bno to [^,.]{2,30}\.$|^without .{2,40}, here goes",
+        re.IGNORECASE,
+    ),
+    "zh": re.compile(r"退散|先划掉|我会绕着走|不会出现在这里|^已排除|^既然不要"),
+}
+_DENIAL = re.compile(
+    r"\b(?:no|not|never|none|without|except|but|avoid|skip|hate|dislike|sick|tired|enough|less|rather|instead|stop)\b|n['’]?t\b|[不别没非除勿少]|讨厌|腻|够了|怕|恨|算了",
+    re.IGNORECASE,
+)
+
+
+def turns_away(sentence: str, known_text: str, language: Language) -> bool:
+    """Whether the sentence says that something was ruled out, in the ways that the bundled writer learned to, though the visitor (`known_text`) ruled
+    nothing out. It would be false, and can hurt: "黑人音乐推荐" was once answered with "黑人音乐退散，其余的往前站。"."""
+    return _TURNS_AWAY[language].search(sentence.strip()) is not None and not _DENIAL.search(known_text)
 
 
 def _match(

@@ -527,3 +527,11 @@ def test_what_the_catalogue_does_not_measure_is_told_once(make_assistant, script
     first = last(assistant, "推荐一个评分4.5分以上的景点")
     assert "评分" not in last(assistant, "要安静的", first.conversation).notice
     assert "评分4.5分以上" not in first.messages[-1]["content"].replace("推荐一个评分4.5分以上的景点", "")
+
+
+@pytest.mark.parametrize(("message", "is_shown"), [("drama films", False), ("drama films, no horror", True)])
+def test_what_nobody_ruled_out_is_not_said_to_be(make_assistant, scripted, message, is_shown):
+    engine = scripted(["I've locked drama in the cellar. Fine.", "Fine."])
+    reply = last(make_assistant(engine), message)
+    assert ("cellar" in reply.text) == is_shown
+    assert [one.category for one in reply.withheld] == ([] if is_shown else ["fact"])

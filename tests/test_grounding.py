@@ -3,7 +3,7 @@
 import pytest
 
 from genrec.catalogue import Catalogue
-from genrec.grounding import ground
+from genrec.grounding import ground, turns_away
 from genrec.schema import Item
 
 RUNNER = Item("film-1", "film", "Blade Runner", "银翼杀手", "Ridley Scott", "雷德利·斯科特", 1982)
@@ -360,3 +360,17 @@ def test_a_label_of_another_item_on_the_shelf_is_withheld():
 )
 def test_its_own_labels_those_that_were_wished_and_questions_are_left(sentence, options):
     assert not lent(sentence, **options)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "asked", "language", "is_false"),
+    [
+        ("黑人音乐退散，其余的往前站。", "黑人音乐推荐", "zh", True),
+        ("恐怖片退散，其余的往前站。", "别来恐怖片", "zh", False),
+        ("I've locked gay romance in the cellar.", "gay romance films", "en", True),
+        ("I've locked horror in the cellar.", "anything, I can't stand horror", "en", False),
+        ("No horror in it, only calm.", "calm films", "en", False),
+    ],
+)
+def test_nothing_is_said_to_be_ruled_out_that_was_not(sentence, asked, language, is_false):
+    assert turns_away(sentence, asked, language) == is_false

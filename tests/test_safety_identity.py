@@ -12,6 +12,13 @@ from genrec.safety.identity import without_self_description
     [
         ("As a Muslim woman, I want films", ", I want films"),
         ("As a Muslim woman I want films", "I want films"),
+        ("My wife and I are two Mexican pensioners. A play?", ". A play?"),
+        ("Me: Filipino, male, 50s. A calm film.", ". A calm film."),
+        ("A calm film. Asking as an Iranian woman.", "A calm film. ."),
+        ("I came to Germany from Syria five years ago. Any novel?", ". Any novel?"),
+        ("A board game? I'm new here, an immigrant from Ghana.", "A board game? ."),
+        ("我是个穆斯林家庭的妈妈。想看剧", "。想看剧"),
+        ("我从越南嫁到中国，想学做菜", "，想学做菜"),
         ("I'm a 70-year-old Turkish man and I love chess.", "and I love chess."),
         ("I am from Nigeria. A calm film, please.", ". A calm film, please."),
         ("I'm a man from South Korea, any novel?", ", any novel?"),

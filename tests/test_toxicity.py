@@ -275,7 +275,7 @@ def _scores(**values: float) -> dict[str, float]:
         (_scores(toxicity=0.9, identity_attack=0.8), "block"),
         (_scores(toxicity=0.9, obscene=0.9), "mask"),
         (_scores(toxicity=0.9), "ok"),
-        (_scores(toxicity=0.2, insult=0.9), "ok"),
+        (_scores(toxicity=0.17, insult=0.9), "ok"),
         (_scores(toxicity=0.9, obscene=0.9, insult=0.9), "block"),
     ],
 )

@@ -57,11 +57,13 @@ _END = (
 _FAITH = r"(?:islam|christianity|catholicism|judaism|hinduism|buddhism|sikhism|taoism)"
 _WHEN = r"(?:\s+(?:last|this)\s+(?:week|month|year|spring|summer|autumn|winter)|\s+(?:today|yesterday|recently|ago))?"
 _START = r"(?:(?<![^\n])|(?<=[,.;:!?(]\s))"  # of a clause: "a man dressed as a woman" is not the visitor
-_I_AM = r"\b(?:i\s*['’]?\s*m|i\s+am|we\s*['’]?\s*re|we\s+are|as\s+(?:someone|somebody|(?:an?\s+)?persons?|people|one)\s+who(?:\s*['’]s|\s+is|\s+are|\s+was))(?!\w)"
+_I_AM = r"\b(?:i\s*['’]?\s*m|i\s+am|we\s*['’]?\s*re|we\s+are|my\s+(?:\w+\s+)?\w+\s+and\s+i\s+are|as\s+(?:someone|somebody|(?:an?\s+)?persons?|people|one)\s+who(?:\s*['’]s|\s+is|\s+are|\s+was))(?!\w)"
 _OFTEN = r"(?:\s+(?:also|just|now|almost|nearly|already|about|originally))*"
 _OWN_EN = (
-    rf"(?:{_START}(?:(?:speaking|talking)\s+)?as|{_START}being|{_I_AM}|\bi\s+identify\s+as|\bi\s+consider\s+myself|\bi\s+was\s+born)(?![\w'-])\s+{_GROUP}{_END}",
+    rf"(?:{_START}(?:(?:speaking|talking|asking|writing|posting)\s+)?as|{_START}being|{_I_AM}|\bi\s+identify\s+as|\bi\s+consider\s+myself|\bi\s+was\s+born)(?![\w'-])\s+{_GROUP}{_END}",
     rf"(?:{_I_AM}|\b(?:i|we)\s+(?:come|hail|came)){_OFTEN}\s+from\s+{_COUNTRY}{_END}",
+    rf"{_I_AM}\s+new\s+(?:here|in\s+(?:town|{_COUNTRY})){_END}",
+    rf"\b(?:i|we)\s+(?:came|moved|emigrated|immigrated|fled)(?:\s+(?:over|here|to\s+{_COUNTRY}))?\s+from\s+{_COUNTRY}(?:\s+(?:\w+\s+){{1,2}}years?\s+ago|\s+in\s+(?:19|20)\d\d)?{_END}",
     rf"\b(?:i|we)(?:\s+(?:was|were))?\s+(?:grew\s+up|(?:born(?:\s+and\s+(?:raised|bred))?|raised|brought\s+up))(?:\s+(?:in|on|near)\s+{_COUNTRY})?(?:\s+in\s+(?:19|200)\d\d?)?{_END}",
     rf"(?:{_START}|\bi\s+)(?:come|coming|came)\s+{_DESCENT}{_END}",
     rf"\b(?:i|we)(?:['’]ve)?(?:\s+(?:have|will|have\s+just))?(?:\s+(?:just|recently|now))?\s+(?:turned|turn|reached)\s+{_NUMBER}{_WHEN}{_END}",
@@ -73,7 +75,7 @@ _OWN_EN = (
     rf"\bi\s+(?:follow|practi[sc]e|converted\s+to|believe\s+in){_OFTEN}\s+{_FAITH}{_END}",
     rf"(?<![\w'-])\(?{_NUMBER}\s?/?\s?(?-i:[MF]|NB)\)?(?:\s+from\s+{_COUNTRY})?(?:\s+here)?{_END}",
     # Three or more in a row that speak of nobody else, with a gender or an age among them: "Hindu, female, 34."
-    rf"(?<![^\n])(?=[^.;!?\n]*\b(?:fe)?male\b|[^.;!?\n]*\bm[ae]n\b|[^.;!?\n]*\bwom[ae]n\b|[^.;!?\n]*\b{_NUMBER}\b)(?:{_MARK}\s*[,/]\s*(?:and\s+)?)+{_MARK}(?=\s*[.;!?\n]|\s*,\s+(?:i|looking|seeking|here)\b)",
+    rf"(?<![^\n])(?:(?:about\s+)?me\s*:\s*)?(?=[^.;!?\n]*\b(?:fe)?male\b|[^.;!?\n]*\bm[ae]n\b|[^.;!?\n]*\bwom[ae]n\b|[^.;!?\n]*\b{_NUMBER}\b)(?:{_MARK}\s*[,/]\s*(?:and\s+)?)+(?:{_MARK}|{_DECADE})(?=\s*[.;!?\n]|\s*,\s+(?:i|looking|seeking|here)\b)",
 )
 
 _HAN = "[\u4e00-\u9fff]"
@@ -88,7 +90,7 @@ _TERM_ZH = (
     rf"|{_OF}{{1,3}}裔|(?:聋哑|失明|残疾|跨性别|同性恋|混血|土生土长)的|(?<=的)人|{_OF}{{1,5}}[人族]|{_AGE_ZH})"
 )
 # "++": what was read is not tried another way, which over "老人老人老人…" would take for ever.
-_ONES_ZH = rf"(?:(?:{_ROLE_ZH}的?)*+(?:{_TERM_ZH}(?:{_ROLE_ZH}|的|和|、)?+)++)"
+_ONES_ZH = rf"(?:(?:{_ROLE_ZH}的?)*+(?:{_TERM_ZH}(?:{_ROLE_ZH}|家庭的?{_ROLE_ZH}|的|和|、)?+)++)"
 _START_ZH = r"(?:^|(?<=[，。！？、；,.!?;\s]))"
 _END_ZH = r"(?=[，。！？、,.!?；;\s]|$)"
 _I_ZH = rf"{_START_ZH}(?:我(?:们)?(?:本人|自己)?|本人)"
@@ -98,6 +100,7 @@ _OWN_ZH = (
     rf"{_I_ZH}(?:今年|已经|现在|都|刚满|刚过|刚|快要?|马上)*(?:{_AGE_ZH}|{_NUMBER_ZH}(?:岁)?)了?{_END_ZH}",
     rf"{_START_ZH}(?:今年|已经|现年|刚满|年龄)(?:{_AGE_ZH}|{_NUMBER_ZH})了?{_END_ZH}",
     rf"{_I_ZH}(?:来自|老家在?是?|(?:出)?生(?:长)?[在于]|生在|长在|从小(?:在|长在))(?:{_OF}{{2,6}})(?:长大|出生)?{_END_ZH}",
+    rf"{_I_ZH}从(?:{_OF}{{2,6}}?)(?:嫁|搬|移民|逃难?)(?:到|来|过来)?了?(?:{_OF}{{2,6}})?{_END_ZH}",
     rf"{_I_ZH}(?:从小)?在(?:{_OF}{{2,6}})(?:长大|出生){_END_ZH}",
     rf"(?:{_I_ZH}|{_START_ZH}(?:家里|全家)?)(?:都|也|从小)?(?:信仰?|信奉|皈依)(?:了)?{_FAITH}{_END_ZH}",
     rf"{_START_ZH}(?:我们?|咱们?)(?:这些|这种)?{_TERM_ZH}(?=都?(?:喜欢|爱|想|看|要))",

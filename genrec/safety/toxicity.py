@@ -28,18 +28,19 @@ if TYPE_CHECKING:
 LABELS = ("toxicity", "severe_toxicity", "obscene", "threat", "insult", "identity_attack")
 Verdict = Literal["ok", "mask", "block"]
 
-# Chosen on 26 Nov 2026 on rows that training kept back (10,700 labelled, 4,500 composed of frames kept back; `measure_rule` of the trainer), none of them
+# Chosen on 26 Nov 2026 on rows that training kept back (10,700 labelled, 5,200 composed of frames kept back; `measure_rule` of the trainer), none of them
 # of a file to measure with: of the triples on a grid of .01 (.2 for the last) that catch at least .91 of the composed hurtful ones and .83 of the labelled,
-# the one that flags the fewest others. The floors of .91 and .83 were set with the development suites' figures in view, so those flatter a little.
+# the one that flags the fewest others. The floors of .91 and .83 were set with the development suites' figures in view, so those flatter a little. Chosen anew
+# when frames of opinions, slurs and denials were added, of which the former triple (.21, .33, .4) catches fewer than the floor.
 #   toxicity, harm, obscene   composed caught, flagged   labelled caught, flagged
-#   .21, .33, .4              .910  .130                 .840  .108
-#   .20, .33, .4              .910  .130                 .840  .108
-#   .20, .32, .4              .911  .132                 .844  .111
-#   .22, .38, .4              .901  .123                 .809  .093
+#   .18, .31, .6              .910  .154                 .837  .110
+#   .20, .29, .6              .910  .149                 .851  .115
+#   .18, .30, .6              .910  .155                 .845  .114
+#   .21, .33, .4              .904  .151                 .835  .103
 # The composed harmless ones are adversarial (denied and quoted hate, coarse titles, grief). Figures on other texts: card.json of the model.
-TOXICITY = 0.21
-HARM = 0.33
-OBSCENE = 0.4
+TOXICITY = 0.18
+HARM = 0.31
+OBSCENE = 0.6
 # A sentence of the writer's, without the catalogue's titles, that is rather toxic than not is withheld even where no harm is named. (RealToxicityPrompts counts from .5.)
 SHOWN = 0.5
 # Sentences that each passed are only withheld for what they say together where that is plain, measured 25 Nov 2026: at .4 with .3, 3 % of 400 pairs and 7 % of

@@ -95,9 +95,9 @@ ORDERED = ("own_negated_hate", "own_counter_speech", "own_swearing_harmless")
 COMPOSED = ("own_", "genrec", "mistyped")
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
 NUM_FOLDS = 3
-# Going on from a trained model: rows a step and the highest rate, a fifth of the first training's; how much of a labelled row's target is what the model said of
+# Going on from a trained model: rows a step and the highest rate, a tenth of the first training's; how much of a labelled row's target is what the model said of
 # it before; and how often each kind of row is drawn, so that about half are hand-written frames.
-GOING_ON_BATCH, GOING_ON_RATE, GOING_ON_TRUST = 128, 2e-4, 0.9
+GOING_ON_BATCH, GOING_ON_RATE, GOING_ON_TRUST = 128, 1e-4, 0.9
 GOING_ON_WEIGHT = {"own_": 1.0, "genrec": 0.3, "mistyped": 0.5, "": 0.35}
 PIECE_WEIGHT = 0.5  # how often a piece is seen in an epoch
 MAX_TEACHER_TOKENS = 72
@@ -172,7 +172,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--start", type=Path, help="folder of a trained filter to go on from, instead of teachers and new students"
     )
-    parser.add_argument("--steps", type=int, default=400, help="steps to go on with --start (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=300, help="steps to go on with --start (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2, help="processor threads")
 
@@ -202,7 +202,7 @@ def train(
     num_threads: int = 2,
     teacher: Path | None = None,
     start: Path | None = None,
-    num_steps: int = 400,
+    num_steps: int = 300,
     plan: Plan | None = None,
     num_own: int = NUM_OWN,
 ) -> dict[str, Any]:
