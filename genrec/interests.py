@@ -231,7 +231,10 @@ _REQUEST = re.compile(
     r"\b(?:recommend|suggest|find|give|show)\b|\b(?:some|any)(?:thing|where)\b|推荐|介绍|随便|来点|找[点个些]",
     re.IGNORECASE,
 )
-_PRAISE = re.compile(r"\b(?:loved?|liked|enjoyed|great|amazing|favou?rite)\b|喜欢|很好看|爱", re.IGNORECASE)
+_PRAISE = re.compile(
+    r"\b(?:loved?|liked|enjoyed|great|amazing|favou?rite|i\s+(?:(?:really|also|do|still)\s+)?(?:like|enjoy|adore))\b|喜欢|很好看|爱",
+    re.IGNORECASE,
+)
 _SEEN = re.compile(
     r"\b(?:seen|watched|saw|(?:have|'ve|already|just|i)\s+(?:already\s+|just\s+)?(?:read|heard|listened\s+to|played|tried|visited|finished|own|bought|done|eaten|cooked|made)|have\b[^.!?;]{1,80}\balready|know\s+(?:it|that|this|them|both)|been\s+to)\b"
     r"|[看听读玩去吃做学用买]过|[看读听]完了?",

@@ -714,6 +714,7 @@ def test_what_few_know_may_be_unwanted_and_of_places_it_is_a_topic_too(read):
         ("films like hangover or Avengers", "liked: The Hangover, The Avengers"),
         ("something like Scary Movie or airplane!", "liked: Scary Movie, Airplane!"),
         ("I liked It and Scream", "liked: It, Scream"),
+        ("I like Brooklyn Nine-Nine, another show like that?", "liked: Brooklyn Nine-Nine"),
         ("somewhere like kyoto but quieter", "liked: Kyoto"),
         ("didn't like the wire and hated lost", "disliked: The Wire, Lost"),
         ("I love Titanic but hate Avatar", "liked: Titanic"),
