@@ -543,14 +543,14 @@ def test_the_trace_and_a_pop_up_speak_the_language_of_the_page(handlers, monkeyp
     assert set(FEATURES) == set(retrieval.FEATURES)
     with pytest.raises(gr.Error) as refused:
         next(one.explain(new_session(interface="zh"), 8))
-    assert (refused.value.title, has_cjk(refused.value.message)) == ("还不行", True)
+    assert has_cjk(refused.value.message)
     monkeypatch.setattr(
         one._assistant.store, "vote", lambda vote: (_ for _ in ()).throw(StoreError("No room.", "没有地方。"))
     )
     *_, (_, shown) = compared(one, end.session)
     with pytest.raises(gr.Error) as failed:
         one.vote(end.session, shown, gr.EventData(None, {"act": "vote:first"}))
-    assert (failed.value.title, failed.value.message) == ("没有成功", "没有地方。")
+    assert failed.value.message == "没有地方。"
 
 
 # Explain, look closer, export

@@ -78,6 +78,9 @@ button[role=tab] {padding: 6px 10px; font-size: .92em} .gradio-container button[
 #genrec-input {align-items: stretch} #genrec-box textarea {border: 1px solid var(--gr-line); border-radius: 12px; padding: 11px 14px; font-size: 1.02em}
 #genrec-box textarea::placeholder {white-space: nowrap; overflow: hidden; text-overflow: ellipsis}
 #genrec-why, #genrec-both {border: 1px solid var(--gr-line)}
+/* Gradio names a pop-up by its kind, in English */
+.toast-title {font-size: 0} .toast-title::after {font-size: 1rem} .toast-title.info::after {content: "Noted"} .toast-title.error::after {content: "That did not work"}
+html:lang(zh) .toast-title.info::after {content: "提示"} html:lang(zh) .toast-title.error::after {content: "没有成功"}
 /* panels */
 #genrec-panels {position: sticky; top: 8px}
 .genrec-panel {padding: 4px 2px} .genrec-panel h2 {font-size: .95em; font-weight: 650; margin: 14px 0 4px; color: var(--gr-ink)} .genrec-panel h2:first-child {margin-top: 2px}
@@ -89,6 +92,7 @@ button[role=tab] {padding: 6px 10px; font-size: .92em} .gradio-container button[
 .genrec-figure {margin: 8px 0; font-size: .95em} .genrec-figure .genrec-meter {margin-bottom: 4px}
 .genrec-score {display: flex; justify-content: space-between; gap: 10px; font-size: .9em} .genrec-score code {white-space: nowrap}
 .genrec-table {width: 100%; border-collapse: collapse; font-size: .86em} .gradio-container .prose .genrec-table :is(th, td) {border: 0; border-bottom: 1px solid var(--gr-line); padding: 4px 8px 4px 0} .genrec-table th, .genrec-table td {text-align: left; padding: 4px 8px 4px 0; border-bottom: 1px solid var(--gr-line); vertical-align: top}
+.genrec-table td:nth-child(3) {white-space: nowrap}
 .genrec-scroll {overflow-x: auto; max-height: 46vh; overflow-y: auto}
 .genrec-prompt {white-space: pre-wrap; overflow-wrap: anywhere; font-size: .82em; background: var(--gr-accent-soft); color: var(--gr-ink); border-radius: 10px; padding: 10px; margin: 4px 0}
 .genrec-progress, .genrec-progress::-webkit-progress-bar {appearance: none; width: 100%; height: 8px; border: 0; border-radius: 4px; background: var(--gr-line)}
@@ -107,7 +111,7 @@ button[role=tab] {padding: 6px 10px; font-size: .92em} .gradio-container button[
   #genrec-input {position: sticky; bottom: 0; z-index: 20; background: var(--body-background-fill); padding: 8px 0; flex-wrap: nowrap} .genrec-starter {padding: 18px 14px} .genrec-starter h2 {font-size: 1.35rem}
   #genrec-chat {height: 46vh !important; min-height: 260px !important} .genrec-group > b {min-width: 100%}
   #genrec-chat .icon-button-wrapper.top-panel {display: none} /* it lies over the message; the menu has a new chat, too */
-  .gradio-container button[role=tab] {padding: 6px 5px; font-size: .8em}
+  button[role=tab] {padding: 6px 5px !important; font-size: .8em !important}
   .genrec-cards {display: flex; overflow-x: auto; scroll-snap-type: x mandatory} .genrec-card {min-width: 82%; scroll-snap-align: start}
 }
 """

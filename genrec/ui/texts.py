@@ -14,9 +14,6 @@ TEXTS: dict[str, tuple[str, str]] = {  # English, Chinese
     "loading": ("loading the models …", "正在加载模型 …"),
     "model_on": ("{} on {}", "{}，用 {}"),
     "bundled_writer": ("bundled writer", "自带写作模型"),
-    "note": ("Noted", "提示"),
-    "not_yet": ("Not yet", "还不行"),
-    "went_wrong": ("That did not work", "没有成功"),
     "share": ("Share", "分享"),
     "shared": ("Link copied", "链接已复制"),
     "share_hint": ("Copy a link that asks your last message again", "复制链接，打开后会再问一遍你的上一句话"),
@@ -25,7 +22,7 @@ TEXTS: dict[str, tuple[str, str]] = {  # English, Chinese
     # The chat
     "chat": ("Conversation", "对话"),
     "your_message": ("Your message", "你的话"),
-    "box_hint": ("A mood, an evening, a film you loved …", "一种心情、一个晚上、一部你喜欢的电影……"),
+    "box_hint": ("A mood, an evening, a film …", "一种心情、一部爱看的电影……"),
     "send": ("Send", "发送"),
     "stop": ("Stop", "停止"),
     "recommended": ("Recommended", "推荐"),
