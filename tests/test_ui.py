@@ -588,6 +588,10 @@ def test_the_trace_shows_how_likely_each_piece_of_the_reply_was(real):
     assert "".join(text for _, text in pieces) == escape(plain(session.reply.text))
     shares = [float(share) for share, _ in pieces]
     assert all(0 <= share <= 1 for share in shares) and max(shares) > 0.9
+    table = trace.split('id="genrec-least-sure"')[1]
+    entropies = [float(cell) for cell in re.findall(r"<td>(\d+\.\d\d)</td>", table)]
+    assert len(entropies) == 6 and entropies == sorted(entropies, reverse=True) and entropies[0] > 0.5
+    assert re.search(r"<b>[^<]+</b></td><td>\d+%</td><td>[^<]+</td><td>\S+ \d+%, ", table)
 
 
 def test_an_export_holds_the_whole_chat_and_the_explanation_of_its_last_reply(real):

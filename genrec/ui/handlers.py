@@ -483,7 +483,7 @@ class Handlers:
         if reply is None or not reply.text or not reply.messages:
             return screen()
         try:
-            tokens = self._assistant_of(session).token_probabilities(reply)
+            tokens = self._assistant_of(session).tokens(reply)
         except GenrecError as error:
             raise _failure(error, session) from error
         return screen(trace=render.trace(reply, session.interface, self._vocabulary(session), tokens=tokens))

@@ -163,9 +163,13 @@ TEXTS: dict[str, tuple[str, str]] = {  # English, Chinese
     ),
     "probabilities": ("Show how likely each word was", "看每个词的概率"),
     "probabilities_hint": (
-        "The paler a piece, the surer the model was of it. Point at a piece for its probability.",
-        "颜色越浅，模型越有把握。把鼠标移到词上看概率。",
+        "The paler a piece, the surer the model was of it. Point at a piece for its probability and what else might have stood there.",
+        "颜色越浅，模型越有把握。把鼠标移到词上，看它的概率和本来可能写的别的词。",
     ),
+    "least_sure": ("Where it was least sure", "最没把握的地方"),
+    "written": ("Written", "写的是"),
+    "likeliest": ("Likeliest there", "最可能的是"),
+    "entropy": ("Entropy (nats)", "熵（奈特）"),
     "compare": ("Compare", "对比"),
     "compare_hint": (
         "Your last message is written twice from the same seed, with two settings. Which is which you see once you have voted.",
