@@ -286,7 +286,7 @@ def trace(
     pieces = ""
     if tokens:
         coloured = "".join(
-            f'<span class="genrec-token" style="--p:{one.share:.2f}" title="{escape(_told_of(one))}">{escape(plain(one.text))}</span>'
+            f'<span class="genrec-token" style="--p:{one.share:.2f}" title="{escape(_told_of(one, language))}">{escape(plain(one.text))}</span>'
             for one in tokens
         )
         pieces = f'<p class="genrec-words" id="genrec-tokens">{coloured}</p><p class="genrec-quiet">{say("probabilities_hint", language)}</p>{_least_sure(tokens, language)}'
@@ -295,14 +295,16 @@ def trace(
     return _panel(table + pieces + prompt + settings)
 
 
-def _told_of(token: Token) -> str:
+def _told_of(token: Token, language: Language) -> str:
     """A token's probability, and what might have stood there."""
-    likeliest = ", ".join(f"{text.strip() or '␣'} {share:.0%}" for text, share in _likeliest(token))
-    return f"{token.share:.1%}" + (f" | {likeliest}" if likeliest else "")
+    return " | ".join(filter(None, (f"{token.share:.1%}", _likeliest(token, language))))
 
 
-def _likeliest(token: Token) -> list[tuple[str, float]]:
-    return [(text, share) for text, share in token.choice.likeliest if text] if token.choice else []
+def _likeliest(token: Token, language: Language) -> str:
+    """What might have stood in a token's place; "" where the model does not tell."""
+    told = [(text.strip(), share) for text, share in token.choice.likeliest] if token.choice else []
+    named = [(say("begins_title", language) if text == "**" else text, share) for text, share in told if text]
+    return ", ".join(f"{text} {share:.0%}" for text, share in named)
 
 
 def _least_sure(tokens: Sequence[Token], language: Language) -> str:
@@ -313,7 +315,7 @@ def _least_sure(tokens: Sequence[Token], language: Language) -> str:
         return ""
     rows = "".join(
         f"<tr><td>{escape(plain(''.join(one.text for one in tokens[max(0, place - 3) : place])))}<b>{escape(plain(token.text))}</b></td><td>{token.share:.0%}</td>"
-        f"<td>{token.choice.entropy if token.choice else 0.0:.2f}</td><td>{escape(', '.join(f'{text.strip()} {share:.0%}' for text, share in _likeliest(token)))}</td></tr>"
+        f"<td>{token.choice.entropy if token.choice else 0.0:.2f}</td><td>{escape(_likeliest(token, language))}</td></tr>"
         for place, token in told
     )
     heads = "".join(

@@ -169,6 +169,7 @@ TEXTS: dict[str, tuple[str, str]] = {  # English, Chinese
     "least_sure": ("Where it was least sure", "最没把握的地方"),
     "written": ("Written", "写的是"),
     "likeliest": ("Likeliest there", "最可能的是"),
+    "begins_title": ("a title", "名称"),
     "entropy": ("Entropy (nats)", "熵（奈特）"),
     "compare": ("Compare", "对比"),
     "compare_hint": (
