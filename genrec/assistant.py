@@ -84,7 +84,7 @@ _TEXTS: dict[str, dict[Language, str]] = {
     },
     "relaxed": {
         "en": "Nothing in the catalogue meets “{}”; here is the nearest without it.",
-        "zh": "目录里没有满足“{}”的，下面是放宽这一条之后最接近的。",
+        "zh": "目录里没有满足“{}”的，下面是放宽条件之后最接近的。",
     },
     "untold": {
         "en": "The catalogue does not say what meets “{}”.",
@@ -409,7 +409,7 @@ class Assistant(Explaining):
         if new:
             lines.append(_TEXTS["untold"][language].format(("”、“" if language == "zh" else "”, “").join(new)))
         if unmet:
-            lines.append(_TEXTS["relaxed"][language].format("; ".join(unmet)))
+            lines.append(_TEXTS["relaxed"][language].format(("”、“" if language == "zh" else "”, “").join(unmet)))
         return lines
 
     def _dropped(self, relaxed: str, profile: Profile) -> tuple[list[str], list[str]]:

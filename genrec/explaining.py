@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import blake2b
 from itertools import combinations
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -29,7 +29,7 @@ from genrec.attribution import (
     fit_parts,
     keep_words,
 )
-from genrec.engines import Engine, Message
+from genrec.engines import Choice, Engine, Message
 from genrec.errors import InputError
 from genrec.schema import (
     Attribution,
@@ -93,6 +93,14 @@ class Explained:
 
     scores: dict[bytes, np.ndarray] = field(default_factory=dict)  # by prompt: of each sentence
     attributions: dict[int, Attribution] = field(default_factory=dict)  # by number of rows
+
+
+class Token(NamedTuple):
+    """A piece of a reply."""
+
+    text: str
+    share: float  # its probability in [0, 1] at temperature 1
+    choice: Choice | None = None  # None where the engine does not tell
 
 
 class Explaining:
@@ -482,16 +490,18 @@ class Explaining:
             [[max((fuzz.ratio(old, new) for new in each), default=0.0) for old in shown] for each in anew], float
         ).reshape(len(prompts), len(shown))
 
-    def token_probabilities(self, reply: Reply) -> list[tuple[str, float]]:
-        """The pieces of a reply, each with the probability in [0, 1] that the model gives it after what stands before (at temperature 1).
+    def tokens(self, reply: Reply) -> list[Token]:
+        """The pieces of a reply, with how likely the model finds each after what stands before.
 
         Raises:
             EngineError: the model cannot score a given text.
         """
         scores = self.engine.score([reply.messages], reply.text)[0]  # (num_tokens,), nats
+        spans = self.engine.spans(reply.text)
+        choices: Sequence[Choice | None] = self.engine.choices(reply.messages, reply.text) or [None] * len(spans)
         return [
-            (reply.text[start:end], float(np.exp(score)))
-            for (start, end), score in zip(self.engine.spans(reply.text), scores, strict=True)
+            Token(reply.text[start:end], float(np.exp(score)), choice)
+            for (start, end), score, choice in zip(spans, scores, choices, strict=True)
         ]
 
 

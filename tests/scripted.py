@@ -46,6 +46,9 @@ class ScriptedEngine:
             scores[:, start : start + len(self.unlikely)] = -10.0
         return scores
 
+    def choices(self, prompt, reply):
+        return []
+
     def spans(self, reply):
         return [(position, position + 1) for position in range(len(reply))]
 

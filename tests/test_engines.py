@@ -445,6 +445,22 @@ def by_hand(case: Case, messages, reply: str) -> np.ndarray:
     return torch.log_softmax(logits, 1)[len(prompt) - 1 : -1].gather(1, torch.tensor(answer)[:, None])[:, 0].numpy()
 
 
+def test_choices_are_the_likeliest_tokens_and_the_entropy_of_a_full_forward(case):
+    reply = "Blue Train is warm and slow."
+    choices = case.engine.choices(MESSAGES, reply)
+    prompt, ids = case.ids(case.prompt(MESSAGES)), case.ids(reply)
+    with torch.no_grad():
+        logits = case.model(torch.tensor([prompt + ids])).logits[0, len(prompt) - 1 : -1].double()
+    shares = torch.softmax(logits, -1)
+    entropies = torch.special.entr(shares).sum(-1).numpy()
+    assert np.allclose([choice.entropy for choice in choices], entropies, atol=1e-4)
+    top = shares.topk(4).values.numpy()
+    assert np.allclose([[share for _, share in choice.likeliest] for choice in choices], top, atol=1e-5)
+    likeliest = shares.argmax(-1).tolist()
+    assert [choice.likeliest[0][0] for choice in choices] == [case.engine.tokenizer.decoder()(one) for one in likeliest]
+    assert case.engine.choices(MESSAGES, "") == []
+
+
 def test_scores_are_the_log_probabilities_of_a_full_forward(case):
     scores = case.engine.score([MESSAGES, OTHERS], REPLY)
     assert scores.shape == (2, len(case.ids(REPLY)))

@@ -71,6 +71,7 @@ class Note:
 
     def __init__(self, ids, script=(), *, is_reply=True, first_wanted=None, pause=None, guesses=None):
         self.ids, self.is_reply, self.is_cancelled = list(ids), is_reply, False
+        self.wants_logits = is_reply
         self.first_wanted = len(self.ids) - 1 if first_wanted is None else first_wanted
         self.script, self.max_tokens = list(script), len(self.ids) + len(script)
         self.logits, self.ended, self.error = [], threading.Event(), None

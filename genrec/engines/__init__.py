@@ -56,6 +56,14 @@ def weakest_stretch(
     return min((sum(own[start : start + 4]) / 4 for start in range(len(own) - 3)), default=0.0)
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a model might have written in the place of a token."""
+
+    entropy: float  # nats, of all tokens at temperature 1; 0: it was sure
+    likeliest: tuple[tuple[str, float], ...]  # texts with their probabilities in [0, 1], falling
+
+
 class Engine(Protocol):
     """A conversational language model."""
 
@@ -81,6 +89,14 @@ class Engine(Protocol):
 
         Raises:
             EngineError: this engine gives none.
+        """
+        ...
+
+    def choices(self, prompt: Sequence[Message], reply: str) -> list[Choice]:
+        """For each token of the reply what might have stood there; [] of an engine that does not tell.
+
+        Raises:
+            EngineError: the model stopped.
         """
         ...
 

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genrec.engines import EngineInfo, Message, stop_telemetry
+from genrec.engines import Choice, EngineInfo, Message, stop_telemetry
 from genrec.engines.filters import THINK, hide_thoughts, stop_before
 from genrec.engines.locks import Locks, NumberLock, TitleLock
 from genrec.engines.plain import PlainDecoder, read_weights
 from genrec.engines.runs import Decoder
 from genrec.engines.scheduler import Scheduler, first_line
-from genrec.engines.tasks import Ends, ReplyTask, ScoreTask
+from genrec.engines.tasks import ChoiceTask, Ends, ReplyTask, ScoreTask
 from genrec.engines.tokenizer import HubTokenizer, PlainTokenizer, Tokenizer
 from genrec.errors import EngineError
 from genrec.schema import Sampling
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import torch
 
 _SCORED_AT_ONCE = 8  # texts that one caller has in the scheduler's line
+_NUM_LIKELIEST = 4  # tokens that are told of each place
 
 
 class LocalEngine:
@@ -217,6 +218,17 @@ class LocalEngine:
                 for task in tasks.values():
                     task.is_cancelled = True
         return np.stack([scores[text] for text in rendered])
+
+    def choices(self, prompt: Sequence[Message], reply: str) -> list[Choice]:
+        if not (reply_ids := self._encode(reply)):
+            return []
+        task = ChoiceTask(self._encode(self._render(prompt)), reply_ids, _NUM_LIKELIEST)
+        self._scheduler.submit(task)
+        task.scores()
+        return [
+            Choice(entropy, tuple((self.tokenizer.decoder()(token), share) for token, share in likeliest))
+            for entropy, likeliest in task.choices
+        ]
 
     def spans(self, reply: str) -> list[tuple[int, int]]:
         return self.tokenizer.spans(reply)

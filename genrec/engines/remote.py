@@ -25,7 +25,7 @@ from typing import Any, Literal, TypeVar
 import httpx
 import numpy as np
 
-from genrec.engines import EngineInfo, Message, stop_telemetry
+from genrec.engines import Choice, EngineInfo, Message, stop_telemetry
 from genrec.errors import EngineError, SettingsError
 from genrec.schema import Sampling
 from genrec.text import has_cjk
@@ -410,6 +410,10 @@ class RemoteEngine:
                 scored = {key: _recut(row, spans) for key, row in zip(unique, rows, strict=True)}
         ordered = [scored[tuple((one["role"], one["content"]) for one in prompt)] for prompt in prompts]
         return np.array(ordered).reshape(len(prompts), len(spans))
+
+    def choices(self, prompt: Sequence[Message], reply: str) -> list[Choice]:
+        """None: servers score what is given, and tell of nothing else."""
+        return []
 
     def spans(self, reply: str) -> list[tuple[int, int]]:
         """The half-open character span of each token that `score` scores.

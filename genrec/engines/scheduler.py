@@ -43,6 +43,7 @@ class Task(Protocol):
     max_tokens: int  # that the sequence will have at most
     first_wanted: int  # the place in `ids` from which on logits are wanted
     is_reply: bool  # goes before those that are not
+    wants_logits: bool  # of every wanted place, also where its log-probability is known
     is_cancelled: bool
 
     def take(self, logits: np.ndarray | FarLogits, scale: np.ndarray) -> list[int]:
@@ -289,8 +290,9 @@ class Scheduler:
         if source is None:
             return self._new_cache(task.max_tokens)
         scores: list[float] = []
-        while (place := task.first_wanted + 1 + len(scores)) < longest and place in source.scores:
-            scores.append(source.scores[place])
+        if not task.wants_logits:
+            while (place := task.first_wanted + 1 + len(scores)) < longest and place in source.scores:
+                scores.append(source.scores[place])
         longest = min(longest, task.first_wanted + len(scores))
         if scores:
             task.skip(scores)

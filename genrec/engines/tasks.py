@@ -40,7 +40,7 @@ class ReplyTask:
     that a further token completes.
     """
 
-    is_reply = True
+    is_reply = wants_logits = True
 
     def __init__(
         self,
@@ -145,7 +145,7 @@ class ReplyTask:
 class ScoreTask:
     """A given text after a prompt: collects the log-probability of each of its tokens."""
 
-    is_reply = False
+    is_reply = wants_logits = False
 
     def __init__(self, prompt: list[int], text: list[int]):
         self.ids, self.first_wanted = prompt + text[:-1], len(prompt) - 1
@@ -189,3 +189,24 @@ class ScoreTask:
 
     def end(self) -> None:
         self._done.put(None)
+
+
+class ChoiceTask(ScoreTask):
+    """A given text after a prompt: collects for each of its tokens the entropy in nats of what might stand there, and the likeliest tokens with their
+    probabilities."""
+
+    wants_logits = True
+
+    def __init__(self, prompt: list[int], text: list[int], num_likeliest: int):
+        super().__init__(prompt, text)
+        self.choices: list[tuple[float, list[tuple[int, float]]]] = []
+        self._num_likeliest = num_likeliest
+
+    def take(self, logits: np.ndarray | FarLogits, scale: np.ndarray) -> list[int]:
+        for row in range(len(logits)):
+            scores = logits[row].astype(np.float64) - scale[row]  # (V,)
+            shares = np.exp(scores)
+            likeliest = np.argsort(-scores)[: self._num_likeliest].tolist()
+            entropy = -float(shares[shares > 0] @ scores[shares > 0])
+            self.choices.append((entropy, [(token, float(shares[token])) for token in likeliest]))
+        return super().take(logits, scale)

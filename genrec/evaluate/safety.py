@@ -30,7 +30,7 @@ import numpy as np
 
 from genrec.assistant import Assistant, as_scored
 from genrec.catalogue import Catalogue, read_catalogue
-from genrec.engines import EngineInfo, Message
+from genrec.engines import Choice, EngineInfo, Message
 from genrec.evaluate.trials import (
     ATTEMPTS,
     BENIGN,
@@ -201,6 +201,9 @@ class PlantedEngine:
 
     def score(self, prompts: Sequence[Sequence[Message]], reply: str) -> np.ndarray:
         return np.zeros((len(prompts), 0))
+
+    def choices(self, prompt: Sequence[Message], reply: str) -> list[Choice]:
+        return []
 
     def spans(self, reply: str) -> list[tuple[int, int]]:
         return []

@@ -484,7 +484,7 @@ class Handlers:
         if reply is None or not reply.text or not reply.messages:
             return screen()
         try:
-            tokens = self._assistant_of(session).token_probabilities(reply)
+            tokens = self._assistant_of(session).tokens(reply)
         except GenrecError as error:
             raise _failure(error, session) from error
         return screen(trace=render.trace(reply, session.interface, self._vocabulary(session), tokens=tokens))
@@ -759,20 +759,18 @@ class Comparison:
 
 def _inform(key: str, session: Session) -> None:
     """A pop-up in the language of the page that something was done."""
-    gr.Info(say(key, session.interface), duration=5, title=say("note", session.interface))
+    gr.Info(say(key, session.interface), duration=5)
 
 
 def _refusal(key: str, session: Session) -> gr.Error:
     """To be raised where a press can do nothing now; says in the language of the page what to do first."""
-    return gr.Error(
-        say(key, session.interface), duration=6, title=say("not_yet", session.interface), print_exception=False
-    )
+    return gr.Error(say(key, session.interface), duration=6, print_exception=False)
 
 
 def _failure(error: GenrecError, session: Session) -> gr.Error:
     """To be raised where something failed, in the language of the page where it can be said in it."""
     told = error.chinese if session.interface == "zh" else str(error)
-    return gr.Error(escape(told), title=say("went_wrong", session.interface), print_exception=False)
+    return gr.Error(escape(told), print_exception=False)
 
 
 def _resolve(future: Future[Engine], load: Callable[[], Engine]) -> None:

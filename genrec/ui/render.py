@@ -10,6 +10,7 @@ from genrec import report
 from genrec.catalogue import Catalogue
 from genrec.engines import EngineInfo
 from genrec.errors import GenrecError
+from genrec.explaining import Token
 from genrec.load import BUNDLED
 from genrec.onboarding import Question
 from genrec.safety.screen import BLOCK_MESSAGE
@@ -20,6 +21,7 @@ from genrec.ui.catalogues import MAX_BYTES, MAX_ITEMS
 from genrec.ui.texts import CATEGORIES, EXAMPLES, FEATURES, REASONS, SAID, say
 from genrec.vocabulary import Vocabulary
 
+_NUM_LEAST_SURE = 6
 _NUM_PARTS = 3  # of a candidate's score that are told
 _KIND_ICONS = {
     "film": "🎬", "series": "📺", "book": "📖", "album": "🎧", "game": "🎲", "place": "🧭", "dish": "🍲", "course": "🎓", "activity": "🌿", "product": "🎁",
@@ -242,9 +244,9 @@ def trace(
     vocabulary: Vocabulary | None,
     *,
     can_score: bool = False,
-    tokens: Sequence[tuple[str, float]] = (),
+    tokens: Sequence[Token] = (),
 ) -> str:
-    """What was found, with scores, and what the model read. `tokens` are pieces of the reply with their probabilities in [0, 1]."""
+    """What was found, with scores, and what the model read. `tokens` are the pieces of the reply."""
     if reply is None:
         return _panel(f'<p class="genrec-quiet">{say("trace_hint", language)}</p>')
     named = {item.id for item in reply.items}
@@ -284,13 +286,43 @@ def trace(
     pieces = ""
     if tokens:
         coloured = "".join(
-            f'<span class="genrec-token" style="--p:{share:.2f}" title="{share:.1%}">{escape(plain(text))}</span>'
-            for text, share in tokens
+            f'<span class="genrec-token" style="--p:{one.share:.2f}" title="{escape(_told_of(one, language))}">{escape(plain(one.text))}</span>'
+            for one in tokens
         )
-        pieces = f'<p class="genrec-words" id="genrec-tokens">{coloured}</p><p class="genrec-quiet">{say("probabilities_hint", language)}</p>'
+        pieces = f'<p class="genrec-words" id="genrec-tokens">{coloured}</p><p class="genrec-quiet">{say("probabilities_hint", language)}</p>{_least_sure(tokens, language)}'
     elif can_score and reply.text and reply.messages:
         pieces = f'<button type="button" class="genrec-button" data-act="probabilities">{say("probabilities", language)}</button>'
     return _panel(table + pieces + prompt + settings)
+
+
+def _told_of(token: Token, language: Language) -> str:
+    """A token's probability, and what might have stood there."""
+    return " | ".join(filter(None, (f"{token.share:.1%}", _likeliest(token, language))))
+
+
+def _likeliest(token: Token, language: Language) -> str:
+    """What might have stood in a token's place; "" where the model does not tell."""
+    told = [(text.strip(), share) for text, share in token.choice.likeliest] if token.choice else []
+    named = [(say("begins_title", language) if text == "**" else text, share) for text, share in told if text]
+    return ", ".join(f"{text} {share:.0%}" for text, share in named)
+
+
+def _least_sure(tokens: Sequence[Token], language: Language) -> str:
+    """The places of highest entropy as a table, with what stands there and what else might have."""
+    told = [(place, one) for place, one in enumerate(tokens) if one.choice]
+    told = sorted(told, key=lambda entry: -entry[1].choice.entropy if entry[1].choice else 0.0)[:_NUM_LEAST_SURE]
+    if not told:
+        return ""
+    rows = "".join(
+        f"<tr><td>{escape(plain(''.join(one.text for one in tokens[max(0, place - 3) : place])))}<b>{escape(plain(token.text))}</b></td><td>{token.share:.0%}</td>"
+        f"<td>{token.choice.entropy if token.choice else 0.0:.2f}</td><td>{escape(_likeliest(token, language))}</td></tr>"
+        for place, token in told
+    )
+    heads = "".join(
+        f'<th scope="col">{text}</th>'
+        for text in (say("written", language), "%", say("entropy", language), say("likeliest", language))
+    )
+    return f'<h2>{say("least_sure", language)}</h2><table class="genrec-table" id="genrec-least-sure"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>'
 
 
 def history(chats: Sequence[Mapping[str, Any]], query: str, language: Language) -> str:

@@ -74,13 +74,20 @@ span.genrec-chip {cursor: default; padding: 1px 9px; font-size: .82em}
 .genrec-menu > div button {white-space: nowrap; text-align: left}
 button[role=tab] {padding: 6px 10px; font-size: .92em} .gradio-container button[role=tab][aria-selected=true] {color: var(--gr-accent)}
 #genrec-status * {opacity: 1 !important} /* Gradio pales what an event may change */
+#genrec-status {display: flex; flex-wrap: wrap; gap: 0 12px} /* the place in the queue would else lie over it, cut off */
+#genrec-status > .wrap {position: static !important; width: auto; height: auto; order: 2; background: none; overflow: visible; pointer-events: none}
+#genrec-status > .wrap .progress-text {position: static !important; padding: 0; transform: none; font-family: inherit; font-size: 1em; color: var(--gr-quiet)}
 #genrec-status {font-size: .85em; color: var(--gr-quiet); min-height: 1.4em}
 #genrec-input {align-items: stretch} #genrec-box textarea {border: 1px solid var(--gr-line); border-radius: 12px; padding: 11px 14px; font-size: 1.02em}
 #genrec-box textarea::placeholder {white-space: nowrap; overflow: hidden; text-overflow: ellipsis}
 #genrec-why, #genrec-both {border: 1px solid var(--gr-line)}
+/* Gradio names a pop-up by its kind, in English */
+.toast-title {font-size: 0 !important} .toast-title::after {font-size: 1rem} .toast-title.info::after {content: "Noted"} .toast-title.error::after {content: "That did not work"}
+html:lang(zh) .toast-title.info::after {content: "提示"} html:lang(zh) .toast-title.error::after {content: "没有成功"}
 /* panels */
 #genrec-panels {position: sticky; top: 8px}
 .genrec-panel {padding: 4px 2px} .genrec-panel h2 {font-size: .95em; font-weight: 650; margin: 14px 0 4px; color: var(--gr-ink)} .genrec-panel h2:first-child {margin-top: 2px}
+.gradio-container .prose .genrec-panel ul {padding-left: 1.2em; margin: 4px 0}
 .genrec-words {line-height: 2; font-size: 1.05em}
 .genrec-meter {position: relative; height: 8px; border-radius: 4px; background: var(--gr-line); overflow: visible; margin: 3px 0 9px}
 .genrec-meter i {display: block; height: 100%; border-radius: 4px; background: #16a34a} .genrec-meter.over i {background: #dc2626}
@@ -89,6 +96,7 @@ button[role=tab] {padding: 6px 10px; font-size: .92em} .gradio-container button[
 .genrec-figure {margin: 8px 0; font-size: .95em} .genrec-figure .genrec-meter {margin-bottom: 4px}
 .genrec-score {display: flex; justify-content: space-between; gap: 10px; font-size: .9em} .genrec-score code {white-space: nowrap}
 .genrec-table {width: 100%; border-collapse: collapse; font-size: .86em} .gradio-container .prose .genrec-table :is(th, td) {border: 0; border-bottom: 1px solid var(--gr-line); padding: 4px 8px 4px 0} .genrec-table th, .genrec-table td {text-align: left; padding: 4px 8px 4px 0; border-bottom: 1px solid var(--gr-line); vertical-align: top}
+.genrec-table td:nth-child(3) {white-space: nowrap}
 .genrec-scroll {overflow-x: auto; max-height: 46vh; overflow-y: auto}
 .genrec-prompt {white-space: pre-wrap; overflow-wrap: anywhere; font-size: .82em; background: var(--gr-accent-soft); color: var(--gr-ink); border-radius: 10px; padding: 10px; margin: 4px 0}
 .genrec-progress, .genrec-progress::-webkit-progress-bar {appearance: none; width: 100%; height: 8px; border: 0; border-radius: 4px; background: var(--gr-line)}
@@ -107,7 +115,7 @@ button[role=tab] {padding: 6px 10px; font-size: .92em} .gradio-container button[
   #genrec-input {position: sticky; bottom: 0; z-index: 20; background: var(--body-background-fill); padding: 8px 0; flex-wrap: nowrap} .genrec-starter {padding: 18px 14px} .genrec-starter h2 {font-size: 1.35rem}
   #genrec-chat {height: 46vh !important; min-height: 260px !important} .genrec-group > b {min-width: 100%}
   #genrec-chat .icon-button-wrapper.top-panel {display: none} /* it lies over the message; the menu has a new chat, too */
-  .gradio-container button[role=tab] {padding: 6px 5px; font-size: .8em}
+  button[role=tab] {padding: 6px 5px !important; font-size: .8em !important}
   .genrec-cards {display: flex; overflow-x: auto; scroll-snap-type: x mandatory} .genrec-card {min-width: 82%; scroll-snap-align: start}
 }
 """
@@ -138,7 +146,18 @@ element.addEventListener('click', event => {
   trigger('input', {act: 'pick:' + JSON.stringify(Object.fromEntries(chosen))});
 });
 """
+# The header also puts into Chinese what Gradio itself says in English only.
 HEADER = """
+const said = {'queue:': '排队', 'This application is currently busy. Please try again.': '现在人太多了，请稍后再试。'};
+new MutationObserver(() => {
+  if (window.genrecLanguage !== 'zh') return;
+  for (const one of document.querySelectorAll('#genrec-status .progress-text, [data-testid=toast-text]')) {
+    for (const node of one.childNodes) {
+      const key = node.nodeType === Node.TEXT_NODE && Object.keys(said).find(key => node.data.includes(key));
+      if (key) node.data = node.data.replace(key, said[key]);
+    }
+  }
+}).observe(document.body, {childList: true, subtree: true, characterData: true});
 element.addEventListener('click', async event => {
   const button = event.target.closest('button');
   if (!button) return;

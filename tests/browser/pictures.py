@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-from screen import WISH, ask, say, set_seed, tab, wait_for_status  # noqa: E402
+from screen import WISH, ask, open_sidebar, say, set_seed, tab, wait_for_status  # noqa: E402
 from scripted import ScriptedEngine  # noqa: E402
 from serving import serving  # noqa: E402
 
@@ -27,7 +27,7 @@ from genrec.load import load_assistant  # noqa: E402
 from genrec.settings import Settings  # noqa: E402
 
 IMAGES = ROOT / "assets" / "images"
-_NUM_COLOURS = 128  # a picture of a page has few; a quarter of the size
+_NUM_COLOURS = 224  # a picture of a page has few; a third of the size
 _FRAME_MS = 120
 
 
@@ -54,6 +54,9 @@ def opened(browser: Browser, url: str, *, width=1280, height=860, theme="light",
 
 def save(page: Page, name: str, *, is_whole: bool = False) -> None:
     page.mouse.move(0, 0)
+    page.evaluate("""Promise.all(document.getAnimations().map(
+      one => one.effect.getComputedTiming().endTime === Infinity ? 0 : one.finished
+    ))""")
     image = Image.open(io.BytesIO(page.screenshot(full_page=is_whole))).convert("RGB")
     image.quantize(_NUM_COLOURS, dither=Image.Dither.NONE).save(IMAGES / f"{name}.png", optimize=True)
     print(name, flush=True)
@@ -125,7 +128,19 @@ def take(serve: Callable[..., str]) -> None:
         save(page, "chat")
         for panel in ("Interests", "Safety", "Trace"):
             tab(page, panel)
+            if panel == "Trace":
+                page.get_by_text("Show how likely each word was").click()
+                page.wait_for_selector("#genrec-least-sure")
             save(page, panel.lower())
+        tab(page, "Compare")
+        page.click("#genrec-both")
+        page.get_by_role("button", name="A is better").click()
+        page.locator("#genrec-comparison .is-picked").wait_for()
+        page.get_by_text("your vote is kept").wait_for(state="hidden")
+        save(page, "compare")
+        tab(page, "Evaluate")
+        open_sidebar(page)
+        save(page, "menu")
 
         page = opened(browser, bundled, theme="dark", locale="zh-CN")
         explained(page, "我喜欢慢热的科幻片，不要恐怖片", "完成")
@@ -151,6 +166,7 @@ def take(serve: Callable[..., str]) -> None:
         for page, shown in zip(pages, ("Here is one idea", "queue", "Too many visitors"), strict=True):
             say(page, WISH)
             page.get_by_text(shown).first.wait_for()
+        pages[2].get_by_test_id("toast-text").wait_for()
         for page, name in zip(pages, ("streaming", "queued", "full"), strict=True):
             save(page, name)
         engine.go_on.set()

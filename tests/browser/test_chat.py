@@ -200,7 +200,7 @@ def test_the_trace_shows_how_likely_each_word_was(talk):
     talk.wait_for_selector("#genrec-tokens")
     shown = talk.locator("#genrec-tokens").inner_text()
     assert re.sub(r"\W", "", shown) == re.sub(r"\W", "", talk.locator("[data-testid=bot]").inner_text())
-    assert re.fullmatch(r"[\d.]+%", talk.locator(".genrec-token").first.get_attribute("title"))
+    assert re.fullmatch(r"[\d.]+% \| \S.* \d+%", talk.locator(".genrec-token").first.get_attribute("title"))
 
 
 def test_the_link_to_share_asks_the_last_message(talk):
@@ -527,9 +527,14 @@ def test_a_visitor_who_waits_sees_his_place_in_the_queue(held, visit):
     second = visit(url)  # which takes no place by being opened
     second.get_by_text("scripted on none").wait_for()
     say(second, "somewhere lively")
-    second.locator("#genrec-status").get_by_text(re.compile(r"queue: 1/1")).wait_for()
+    expect(second.locator("#genrec-status").get_by_text(re.compile(r"queue: 1/1"))).to_be_in_viewport(ratio=1)
+    third = visit(url, locale="zh-CN")
+    third.get_by_text("scripted").first.wait_for()
+    say(third, "安静的地方")
+    expect(third.locator("#genrec-status").get_by_text(re.compile(r"排队 2/2"))).to_be_in_viewport(ratio=1)
     engine.go_on.set()
     wait_for_reply(second, 1)
+    wait_for_reply(third, 1, "完成")
 
 
 def test_a_full_queue_keeps_the_message_and_says_so(held, visit, open_page):
