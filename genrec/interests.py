@@ -178,6 +178,7 @@ _DONE_WITH: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = tuple(
     for kinds, pattern in (
         (("album",), r"\b(?:listen(?:ed|ing)?|music|bands?|artists?|singers?|rappers?|concerts?|play (?:me|us|some)|(?:can|could|will) you (?:please )?play)\b|(?:^|[.!?,;]\s*|\bplease )play (?=(?-i:[A-Z]))|听(?!说)|(?:爵士|摇滚|古典|交响|流行|电子|民)乐(?!队)"),
         (("film", "series"), r"(?<!\ba )\bwatch(?:ed|ing)?\b|\b(?:saw|seen?|seeing)\b[^.!?]{0,60}\(\d{4}\)|(?:想|要|爱|喜欢|刚|好)看(?![看书])|看(?:过|了|完)"),
+        (("film",), r"\bwesterns\b|\b(?:an?|good|great|classic|another) western\b(?=\s*(?:[.!?,]|$|(?:like|with|set|from)\b))|(?:歌舞|西部|战争|恶搞|喜剧|爱情|恐怖|动作|科幻|悬疑|犯罪|惊悚|文艺|武侠|搞笑|剧情|灾难|警匪|谍战|青春)片"),
         (("book",), r"\bread(?:ing|s)?\b|\bauthors?\b|读"),
         (("dish",), r"\b(?:eat(?:ing)?|restaurants?|din(?:e|ing)|cuisine|hungry)\b|餐馆|餐厅|饭店|饭馆|吃|菜(?![单市鸟园])"),
         (("place",), r"\b(?:hotels?|attractions?|visit(?:ing)?|sightseeing)\b|酒店|景点|宾馆|民宿|住宿|游玩|出去玩|出游|(?:想|要)去(?![看吃学])"),
