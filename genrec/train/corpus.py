@@ -644,9 +644,12 @@ def _fill(frame: str, slots: dict[str, str], language: Language) -> str:
         return text
     marks = f"[{_OPEN}]?"
     text = re.sub(rf"\b([Aa]) (?={marks}{VOWEL_SOUND})", r"\1n ", text).replace(f".{_CLOSE}.", f".{_CLOSE}")
-    return re.sub(
-        rf"(^|[.!?] )({marks})([a-z])", lambda match: match.group(1) + match.group(2) + match.group(3).upper(), text
-    )
+
+    def capital(match: re.Match[str]) -> str:
+        is_copied = text.count(_OPEN, 0, match.start()) > text.count(_CLOSE, 0, match.start())  # "Yuri!!! on Ice"
+        return match.group() if is_copied else match.group(1) + match.group(2) + match.group(3).upper()
+
+    return re.sub(rf"(^|[.!?] )({marks})([a-z])", capital, text)
 
 
 def _unmark(text: str) -> tuple[str, tuple[tuple[int, int], ...]]:
