@@ -563,13 +563,24 @@ class Assistant:
         if _is_drifting(text, state.language):
             return replace(state, withheld=(*state.withheld, Withheld("language", 1.0)))
         wishes = [interest.text for interest in prepared.understanding.profile.likes]
-        labels = {
-            self.vocabulary.translate(term, state.language) for item in shelf for term in (*item.tags, *item.moods)
-        }
-        if stutters(text) or repeats(text, state.text, wishes) or names_twice(text, labels):
+
+        def labels(item: Item) -> list[str]:
+            return [self.vocabulary.translate(term, state.language) for term in (*item.tags, *item.moods)]
+
+        if (
+            stutters(text)
+            or repeats(text, state.text, wishes)
+            or names_twice(text, {label for item in shelf for label in labels(item)})
+        ):
             return replace(state, withheld=(*state.withheld, Withheld("broken", 1.0)))
         mentioned = [mention.item for mention in state.mentions if mention.item]
         known = " ".join([message, *(turn.text for turn in state.conversation.turns if turn.role == "user")])
+        wished = [
+            self.vocabulary.translate(tag, state.language)
+            for one in prepared.understanding.profile.likes
+            for tag in one.tags
+        ]
+        known = " ".join([known, *wished])
         ranked = {candidate.item.id: rank for rank, candidate in enumerate(state.candidates)}
 
         def find(title: str) -> list[Item]:
@@ -588,6 +599,7 @@ class Assistant:
             mentioned=mentioned,
             before=state.text,
             is_open=self._is_open,
+            labels=labels,
         )
         titles = [mention.title for mention in grounded.mentions]
         if len(set(titles)) < len(titles):  # "first Winnie-the-Pooh, then Winnie-the-Pooh"

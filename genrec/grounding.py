@@ -7,14 +7,14 @@ where the sentence speaks of one item, else the sentence is not shown.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from rapidfuzz import fuzz
 from rapidfuzz.distance import Levenshtein
 
 from genrec.schema import Item, Language, Mention
-from genrec.text import has_cjk, normalise
+from genrec.text import has_cjk, normalise, words
 
 _BOLD = re.compile(r"\*\*([^*]+)\*\*")
 _YEAR = re.compile(r"(?<![\d.,:])(1[5-9]\d\d|20[0-4]\d)(?![\d%]|[.,:]\d)('?s\b|年代)?")
@@ -43,6 +43,9 @@ _MADE_AS = tuple(  # what only items of these kinds are, by whomever: a series i
     )
 )  # fmt: skip
 _DOT_ZH = re.compile(r"(?=([\u3400-\u9fff]·[\u3400-\u9fff]))")  # within a foreign person's name in Chinese
+_PLAIN_LABELS = frozenset(  # "128 minutes long", "art running through it": words for other things
+    "long short running play home free quick food classic walking evening weekend work conversation reading movies games 一个人 烹饪 下厨".split()
+)
 MARK = {"en": " (not in the catalogue)", "zh": "（不在目录中）"}
 UNVERIFIED = {"en": " (unverified)", "zh": "（未核实）"}
 MAX_EDITS = 2
@@ -72,12 +75,13 @@ def ground(
     mentioned: Sequence[Item] = (),
     before: str = "",
     is_open: bool = False,
+    labels: Callable[[Item], Collection[str]] = lambda item: (),
 ) -> Grounded:
     """The sentence held to the facts of `shelf` (what the model was given) and of the whole catalogue (`find` by title).
 
     `about` are the items that the last sentence with a title named, for sentences that say "it"; `mentioned` are all that were named in the reply,
     whose text so far is `before`. With `is_open` a title that is not in the catalogue is marked as unverified, and what else its sentence says is not judged,
-    but for years beside known titles. `known_text` is text whose years and names may be repeated (the visitor's message).
+    but for years beside known titles. `known_text` is text whose years, names and labels may be repeated (the visitor's message); `labels` are an item's tags and moods in the language.
     """
     pieces: list[str] = []
     mentions: list[Mention] = []
@@ -108,6 +112,7 @@ def ground(
     is_false = is_false or _names_another_maker(fixed, subjects, shelf, known_text, language)
     is_false = is_false or _is_of_another_kind(fixed, _relocated(fixed, mentions), about, shelf, language)
     is_false = is_false or _has_unknown_number(fixed, [*shelf, *subjects], subjects, known_text)
+    is_false = is_false or _lends_a_label(fixed, items, shelf, labels, known_text, language)
     is_false = is_false or _parts_a_wish(fixed, shelf, known_text, language)
     is_false = is_false or _is_mistold(fixed, items, shelf, language, about=about, mentioned=mentioned, before=before)
     return Grounded(fixed, _relocated(fixed, mentions), is_false)
@@ -284,6 +289,32 @@ def _own_span(text: str, start: int, end: int, pitch: str) -> tuple[int, int]:
     ends = [piece[1] for piece in pieces[-_MAX_BESIDE - 1 :]]
     spans = [(low, high) for low in starts for high in ends if low < high]
     return max(spans, key=lambda span: (fuzz.ratio(pitch, text[span[0] : span[1]]), span[0] - span[1]))
+
+
+def _lends_a_label(
+    text: str,
+    items: Sequence[Item],
+    shelf: Sequence[Item],
+    labels: Callable[[Item], Collection[str]],
+    known_text: str,
+    language: Language,
+) -> bool:
+    """Whether a sentence about some items gives them a tag or mood that only another one on the shelf has, and of which the visitor said nothing. A question
+    claims nothing."""
+    if not items or text.rstrip()[-1:] in ("?", "？"):
+        return False
+    own = {label for item in items for label in labels(item)}
+    others = {label for item in shelf if item not in items for label in labels(item)} - own - _PLAIN_LABELS
+    outside = list(text)
+    for start, end in copied_spans(text, shelf, language):
+        outside[start:end] = " " * (end - start)
+    rest = normalise("".join(outside))
+    tokens = {word.text for word in words(rest)}
+    for label in others:
+        said = label in rest if len(label) > 1 and has_cjk(label) else label in tokens or f" {label} " in f" {rest} "
+        if said and label not in known_text.lower() and not any(label in one for one in own if one in rest):
+            return True
+    return False
 
 
 def _parts_a_wish(text: str, shelf: Sequence[Item], known_text: str, language: Language) -> bool:

@@ -322,3 +322,41 @@ def test_a_word_of_making_of_its_own_kind_is_left(sentence, language):
 def test_a_word_of_making_without_a_title_speaks_of_what_the_talk_is_of():
     assert check("It is taught by Herbert Wise.", CLAUDIUS, about=(CLAUDIUS,)).is_false
     assert not check("It is directed by Herbert Wise.", CLAUDIUS, about=(CLAUDIUS,)).is_false
+
+
+PARIS = Item("place-2", "place", "Paris", "巴黎", tags=("art", "old town"), moods=("elegant",))
+BWINDI = Item("place-3", "place", "Bwindi Forest", "布温迪森林", tags=("animals", "forest"), moods=("adventurous",))
+CHINESE = {
+    "art": "艺术",
+    "old town": "古城",
+    "elegant": "优雅",
+    "animals": "动物",
+    "forest": "森林",
+    "adventurous": "爱冒险",
+}
+
+
+def lent(sentence, language="en", **options):
+    def labels(item):
+        return [CHINESE[term] if language == "zh" else term for term in (*item.tags, *item.moods)]
+
+    return check(sentence, PARIS, BWINDI, language=language, labels=labels, **options).is_false
+
+
+def test_a_label_of_another_item_on_the_shelf_is_withheld():
+    assert lent("**Paris** has its share of animals.") and lent("**巴黎**，动物的味道更重一些。", "zh")
+    assert lent("**Bwindi Forest** is elegant.") and lent("**布温迪森林**气质偏优雅。", "zh")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "options"),
+    [
+        ("**Paris** has its share of art.", {}),
+        ("**Paris** for art, **Bwindi Forest** for animals.", {}),
+        ("Is **Paris** too far from animals?", {}),
+        ("You said animals: **Paris**.", {"known_text": "I like animals"}),
+        ("Let's go and see animals.", {}),
+    ],
+)
+def test_its_own_labels_those_that_were_wished_and_questions_are_left(sentence, options):
+    assert not lent(sentence, **options)
