@@ -87,7 +87,7 @@ html:lang(zh) .toast-title.info::after {content: "提示"} html:lang(zh) .toast-
 /* panels */
 #genrec-panels {position: sticky; top: 8px}
 .genrec-panel {padding: 4px 2px} .genrec-panel h2 {font-size: .95em; font-weight: 650; margin: 14px 0 4px; color: var(--gr-ink)} .genrec-panel h2:first-child {margin-top: 2px}
-.gradio-container .prose .genrec-panel ul {padding-left: 1.2em; margin: 4px 0}
+.gradio-container .genrec-panel ul {padding-left: 1.3em !important; margin: 4px 0}
 .genrec-words {line-height: 2; font-size: 1.05em}
 .genrec-meter {position: relative; height: 8px; border-radius: 4px; background: var(--gr-line); overflow: visible; margin: 3px 0 9px}
 .genrec-meter i {display: block; height: 100%; border-radius: 4px; background: #16a34a} .genrec-meter.over i {background: #dc2626}

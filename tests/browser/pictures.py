@@ -54,7 +54,7 @@ def opened(browser: Browser, url: str, *, width=1280, height=860, theme="light",
 
 def save(page: Page, name: str, *, is_whole: bool = False) -> None:
     page.mouse.move(0, 0)
-    page.evaluate("""Promise.all(document.getAnimations().map(
+    page.evaluate("""Promise.allSettled(document.getAnimations().map(
       one => one.effect.getComputedTiming().endTime === Infinity ? 0 : one.finished
     ))""")
     image = Image.open(io.BytesIO(page.screenshot(full_page=is_whole))).convert("RGB")
