@@ -377,8 +377,8 @@ class Copier(ScriptedEngine):
         return scores
 
 
-@pytest.mark.parametrize("reads", [False, True])
-def test_of_a_reply_that_only_quotes_what_was_found_most_is_guessed(make_assistant, reads):
+def copying(make_assistant, *, reads=False):
+    """A Copier, an assistant that has it, and what it is to explain: a reply that is one candidate's pitch."""
     message = "Would you have some moody jazz for tonight, my friend, as it was such a long day"
     assistant = make_assistant(Copier(["Fine."]))
     *_, first = assistant.reply(Conversation(), message, Sampling(seed=1))
@@ -387,14 +387,27 @@ def test_of_a_reply_that_only_quotes_what_was_found_most_is_guessed(make_assista
     engine.reads = reads
     assistant = make_assistant(engine)
     *_, reply = assistant.reply(Conversation(), message, Sampling(seed=1))
-    fit = assistant.weigh(Conversation(), message, reply)
+    return engine, assistant, (Conversation(), message, reply)
+
+
+@pytest.mark.parametrize("reads", [False, True])
+def test_of_a_reply_that_only_quotes_what_was_found_most_is_guessed(make_assistant, reads):
+    engine, assistant, told = copying(make_assistant, reads=reads)
+    fit = assistant.weigh(*told)
     assert len(fit.rows) == 32 and (engine.num_scored > 32 if reads else engine.num_scored < 16)
-    found, score, score_written = assistant.scorers(Conversation(), message, reply)
+    found, score, score_written = assistant.scorers(*told)
     exact = fit_parts(fit.rows, score(fit.rows), score_written(fit.rows))
     assert fit.is_scored.all() == reads and fit.is_scored[0]
     assert fit.effects == pytest.approx(exact.effects, abs=8) and np.abs(exact.effects).max() > 40
     if not reads:
         assert found[int(fit.effects[0].argmax())].text in ("jazz", "moody")
+
+
+def test_where_the_fit_is_poor_twice_the_rows_are_guessed(make_assistant, monkeypatch):
+    engine, assistant, told = copying(make_assistant)
+    monkeypatch.setattr("genrec.explaining._POOR_FIT", 1.1)
+    fit = assistant.weigh(*told)
+    assert len(fit.rows) == 64 and 0 < fit.is_scored.sum() < 12 and engine.num_scored < 16
 
 
 # Asked again, stopped, without probabilities, without a word
