@@ -129,7 +129,8 @@ def fit_parts(
         part = float(np.mean(~scored))
         shares *= 1 - part * np.minimum(1, np.square(doubts) / np.maximum(whole.var(0), 1e-12))
         share *= 1 - part * min(1, float(np.square(doubts).sum() / max(whole.sum(1).var(), 1e-12)))
-        widths = 2 * doubts * math.sqrt(part / len(rows))  # an effect is a difference of means of half the rows
+        # an effect is a difference of means of half the rows, and guesses err together: they hang on the few that were scored
+        widths = 2 * doubts * math.sqrt(part / max(1, scored.sum()))
         found = tuple(
             replace(one, errors=np.hypot(one.errors, width * (one.share > 0)))
             for one, width in zip(found, widths, strict=True)
