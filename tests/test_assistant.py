@@ -464,7 +464,8 @@ def test_explaining_twice_gives_the_same_scores(assistant):
     *_, reply = assistant.reply(Conversation(), "moody jazz", Sampling(seed=1, max_new_tokens=40))
     one = assistant.explain(Conversation(), "moody jazz", reply, num_rows=4)
     two = assistant.explain(Conversation(), "moody jazz", reply, num_rows=4)
-    assert one.whole == two.whole
+    # the rounding of sums depends on what else is in a step
+    assert [word.score for word in one.whole] == pytest.approx([word.score for word in two.whole], abs=2e-3)
 
 
 def test_an_unwritable_store_says_so(tmp_path):
