@@ -155,7 +155,7 @@ _UNIT_ZH = r"\s*(?:元|块|分钟|个?小时|天|分|点|岁|人|公里)"
 _RANGE_ZH = rf"\d[\d.]*(?:{_UNIT_ZH})?(?:\s*[-~–—到至、]\s*\d[\d.]*)?"
 _MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
 _SPENT = re.compile(  # no wish is in these: prices, ratings, counts and dates ("3 stars", "$20", "评分4.5分以上的"), idioms that hold a term's word
-    r"(?:(?:the\s+)?(?:last|past|next|top|over|under|around|at\s+(?:least|most))\s+)?(?:[$€£]\s?)?\b(?!\d{4}[)）])\d[a-z\d.,:]*(?:[\s-]*(?:stars?|rooms?|dollars?|bucks|people|persons?|nights?|days?|years?(?:[\s-]olds?)?))?"
+    r"(?:(?:the\s+)?(?:last|past|next|top|over|under|around|at\s+(?:least|most))\s+)?(?:[$€£]\s?)?\b(?!\d{4}[)）])\d(?:[a-z\d]|[.,:](?=\d))*(?:[\s-]*(?:stars?|rooms?|dollars?|bucks|people|persons?|nights?|days?|years?(?:[\s-]olds?)?))?"
     rf"(?![a-z\d年]|{_UNIT_ZH})"
     rf"|(?:(?:on|for)\s+)?\b(?:{_MONTHS})\s+\d+\w*|\d+\w*\s+of\s+(?:{_MONTHS})\b|\b(?:one|two|three|four|five)[\s-]+stars?\b"
     r"|\b(?:after\s+)?(?:an?\s+|my\s+|this\s+|such\s+an?\s+)?(?:(?:very|really|so|pretty)\s+)?(?:long|hard|tough|rough|busy|stressful|tiring|exhausting|hectic)\s+(?:day|week|month|year|shift)\b(?!\s*(?:end|night))(?:\s+(?:at\s+(?:work|school|the\s+office)|of\s+\w+))?"

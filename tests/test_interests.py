@@ -40,6 +40,7 @@ def tags(interests):
         ("not only horror", {"horror"}, set()),
         ("why not comedy?", {"comedy"}, set()),
         ("no horror please", set(), {"horror"}),
+        ("a slow-burn sci-fi film after 2000, no horror", {"slow-burn", "science fiction"}, {"horror"}),
         ("I don't like horror", set(), {"horror"}),
         ("I do not like horror", set(), {"horror"}),
         ("I hated horror", set(), {"horror"}),
