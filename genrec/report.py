@@ -121,8 +121,8 @@ STYLE = """
 .why .badge {border-radius: 99px; padding: 2px 10px; font-size: .85em; color: #fff; background: var(--ok)} .why .badge.weak {background: var(--weak)}
 .why input.pick:focus-visible ~ .view {outline: 2px solid var(--line); outline-offset: 4px}
 .why .quiet {color: var(--quiet); font-size: .9em}
-.why table {border-collapse: collapse; font-size: .9em} .why td, .why th {padding: 1px 10px 1px 0; text-align: left; font-weight: normal; border: 0}
-.why td.number {text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap} .why svg {display: block}
+.why table {border-collapse: collapse; font-size: .9em} .why td, .why th {padding: 1px 8px 1px 0; text-align: left; font-weight: normal; border: 0}
+.why td.number {text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap} .why td.word, .why td.quiet {white-space: nowrap} .why svg {display: block; width: 80px}
 .why .wide {overflow-x: auto} .why .wide:focus-visible {outline: 2px solid var(--line); outline-offset: 2px}
 @media (max-width: 640px) {.why td, .why th {padding-right: 6px} .why table {font-size: .8em} .why svg {width: 56px}}
 .why ins {background: rgb(var(--up) / .25); text-decoration: underline} .why del {background: rgb(var(--down) / .25)}
@@ -458,7 +458,7 @@ def _table(scores: Sequence[WordScore], unit_name: str, full: float, language: L
         return ""
     reach = max(full, *(abs(score.score) + 1.96 * score.error for score in top))
     rows = "".join(
-        f"<tr><td>{escape(score.word.text)}</td><td>{_bar(score, reach)}</td><td class=number>{_signed(score.score)} ± {1.96 * score.error:.1f}</td>"
+        f"<tr><td class=word>{escape(score.word.text)}</td><td>{_bar(score, reach)}</td><td class=number>{_signed(score.score)} ± {1.96 * score.error:.1f}</td>"
         f"<td class=number>{_signed(score.found)}</td><td class=number>{_signed(score.written)}</td>"
         f'<td class="quiet">{"" if score.is_certain else _say("uncertain", language)}</td></tr>'
         for score in top

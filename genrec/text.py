@@ -38,6 +38,7 @@ _WORD_RE = re.compile(rf"[{_CJK}]+|\d+(?:[.,:]\d+)*|{_LETTER}+(?:['’\-]{_LETTE
 _TITLE = re.compile(r"\*\*.+?\*\*")
 _LOOP = re.compile(r"(.{1,12}?)\1{4,}|([^\W\d_].{5,40}?)\2")
 _DOUBLED = re.compile(r"\b(a|an|and|the|of|to|with|for) \1\b", re.IGNORECASE)
+_SAME_YEAR = re.compile(r"(?<!\d)((?:1[4-9]|20)\d\d)(?!\d).*(?<!\d)\1(?!\d)", re.DOTALL)  # "has 1979 and dates from 1979"
 _SAME_WORDS, _SAME_CHARACTERS = 7, 12  # of a phrase said twice in a reply
 _TITLE_MARK = "**"
 _MAX_TITLE = 120  # characters; a ** that is not closed by then opened no title, and must not hold the rest back
@@ -107,7 +108,7 @@ def sentences(chunks: Iterable[str], *, is_ticking: bool = False) -> Iterator[st
 
 def stutters(text: str) -> bool:
     """Whether a sentence loops, as small models do: one or two words three times in a row, three or four words twice, a few characters five
-    times, a longer run of them twice, or an article or preposition twice."""
+    times, a longer run of them twice, or an article, a preposition or a year twice."""
     tokens = [word.text.lower() for word in words(_TITLE.sub("·", text))]  # a title may repeat what it likes
     for size, times in ((1, 3), (2, 3), (3, 2), (4, 2)):
         for start in range(len(tokens) - size * times + 1):
@@ -115,7 +116,7 @@ def stutters(text: str) -> bool:
             if len(runs) == 1:
                 return True
     untitled = _TITLE.sub("·", text)
-    return bool(_LOOP.search(untitled) or _DOUBLED.search(untitled))
+    return any(loop.search(untitled) for loop in (_LOOP, _DOUBLED, _SAME_YEAR))
 
 
 def names_twice(text: str, labels: Collection[str]) -> bool:

@@ -240,6 +240,8 @@ def test_titles_and_names_are_said_back_as_they_are(text):
         ("She had had enough, and that that was so is known.", False),
         ("高高兴兴，慢慢来，一点一点地走。", False),
         ("a plan, a plan", False),
+        ("**Alien** has 1979 and dates from 1979.", True),
+        ("**1917** is from 2019, set in 1917.", False),
     ],
 )
 def test_long_runs_said_twice_and_doubled_articles_are_loops(text, is_looping):
