@@ -65,7 +65,7 @@ def test_a_second_model_is_loaded_when_it_is_first_compared_and_named_after_the_
     page = visit(serve(make_assistant(scripted(["Here is one.", "Here is another."])), compare="bundled"))
     ask(page, "slow jazz")
     tab(page, "Compare")
-    expect(page.get_by_label("The other", exact=True)).to_have_value("As in the menu, the other model")
+    expect(page.get_by_label("The other", exact=True)).to_have_value("The other model")
     page.click("#genrec-both")
     page.locator("#genrec-comparison").get_by_text("Loading the other model").wait_for()
     go_on.set()
