@@ -124,17 +124,15 @@ class Explaining:
         num_rows: int = 32,
         tone: str = "warm",
         memory: Explained | None = None,
-        on_progress: Callable[[float], None] | None = None,
     ) -> Attribution:
         """Which of the visitor's words made the reply likelier, and which candidates its sentences lean on. `conversation` is the one the
-        message was said in. An `on_progress` that raises stops the work; see `explaining`.
+        message was said in.
 
         Raises:
             EngineError: the model cannot score a given text.
             InputError: there is nothing to explain.
         """
-        steps = self.explaining(conversation, message, reply, num_rows=num_rows, tone=tone, memory=memory)
-        return _last(steps, on_progress)
+        return _last(self.explaining(conversation, message, reply, num_rows=num_rows, tone=tone, memory=memory))
 
     def explaining(
         self,
@@ -523,16 +521,13 @@ def _spread(cases: Sequence[_Case], known: Sequence[_Case]) -> list[_Case]:
     return [new[index] for index in np.argsort(turns, kind="stable")]
 
 
-def _last(steps: Generator[float, None, T], on_progress: Callable[[float], None] | None = None) -> T:
+def _last(steps: Generator[float, None, T]) -> T:
     """What steps return when they are through."""
-    with closing(steps):
-        while True:
-            try:
-                share = next(steps)
-            except StopIteration as end:
-                return end.value
-            if on_progress:
-                on_progress(share)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
 
 
 def _scaled(steps: Generator[float, None, T], begin: float, size: float) -> Generator[float, None, T]:

@@ -9,6 +9,7 @@ import pytest
 
 from genrec.assistant import MAX_REPAIRS, Assistant
 from genrec.errors import InputError, StoreError
+from genrec.explaining import Explained
 from genrec.schema import Conversation, Sampling, Turn
 from genrec.store import Feedback, Store
 from genrec.text import plain, units
@@ -450,8 +451,9 @@ def test_an_explanation_covers_the_words_and_points_into_the_message(assistant):
     message = "I love slow-burn science fiction and moody jazz"
     start = Conversation()
     *_, reply = assistant.reply(start, message, Sampling(seed=1))
-    seen = []
-    attribution = assistant.explain(start, message, reply, num_rows=16, on_progress=seen.append)
+    memory = Explained()
+    seen = list(assistant.explaining(start, message, reply, num_rows=16, memory=memory))
+    attribution = memory.attributions[16]
     assert [score.word.text for score in attribution.whole] == message.split()
     assert all(message[score.word.start : score.word.end] == score.word.text for score in attribution.whole)
     assert len(attribution.by_sentence) == len(reply.sentences)

@@ -4,6 +4,7 @@ retrieved, or only the wording, gets its weight there."""
 import argparse
 import json
 import re
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -452,19 +453,13 @@ def test_an_explanation_asked_for_again_scores_nothing_and_a_larger_one_only_wha
     assert scored < engine.num_scored and with_memory <= engine.num_scored + 8  # checks of the smaller one apart
 
 
-def test_what_was_scored_before_a_stop_is_not_scored_again(counted):
-    engine, explain = counted
-
-    class Stop(Exception):
-        pass
-
-    def stop(share):
-        if share > 0.4:
-            raise Stop
-
+def test_what_was_scored_before_a_stop_is_not_scored_again(explainable, counted):
+    engine, assistant, told = explainable
+    _, explain = counted
     memory = Explained()
-    with pytest.raises(Stop):
-        explain(memory=memory, on_progress=stop)
+    with closing(assistant.explaining(*told, memory=memory)) as steps:
+        while next(steps) <= 0.4:
+            pass
     done = engine.num_scored
     explain(memory=memory)
     total, engine.num_scored = engine.num_scored, 0
