@@ -112,3 +112,33 @@ def test_messages_about_an_item_name_it(held_out):
         rng = random.Random(1)
         asked = [held_out.asks("about", item, language, rng).lower() for _ in range(20)]
         assert sum(title in message for message in asked) > 8, asked
+
+
+def test_a_reply_says_no_wish_or_fact_twice_of_one_item(corpus):
+    """ "Adding historical drama to historical drama", and a year told by the pick and again by the reason for it."""
+    years = 0
+    for dialogue in some(corpus, 1500):
+        for candidate in dialogue.candidates:
+            for pitch in candidate.item.pitches_in(dialogue.language):
+                assert dialogue.reply.lower().count(pitch.lower()) <= 1, dialogue.reply
+        copied = [dialogue.reply[start:end] for start, end in dialogue.copied]
+        if len(dialogue.candidates) == 1 and (year := dialogue.candidates[0].item.year):
+            years += str(year) in copied
+            assert copied.count(str(year)) <= 1, dialogue.reply
+    assert years > 10
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_question_when_or_by_whom_is_answered_with_that(corpus, language):
+    asked = 0
+    for dialogue in some(corpus, 3000, languages=(language,)):
+        if dialogue.intent != "maker":
+            continue
+        message, item = dialogue.messages[-1]["content"], dialogue.candidates[0].item
+        bare = message.lower().replace(item.title_in(language).lower(), "")
+        if re.search(r"\bwhen\b|\byear\b|哪年|什么时候", bare):
+            asked += 1
+            assert str(item.year) in dialogue.reply
+        if re.search(r"\bwho\b|谁", bare):
+            assert item.creator_in(language) in dialogue.reply
+    assert asked > 10

@@ -15,7 +15,7 @@ import itertools
 import json
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,14 @@ from genrec.text import VOWEL_SOUND, second_person, units, with_article
 from genrec.vocabulary import Vocabulary
 
 _FRAMES = Path(__file__).with_name("frames")  # the hand-written sentences, one file a language
+_TOLD_ONCE = frozenset(
+    name + number
+    for name in "interest match tag other_tag mood year length creator country pitch".split()
+    for number in ("", "2", "3")
+)  # slots that no sentence says twice, in two slots or after another sentence
+_PITCH_SHARE = (
+    0.8  # of the items that are told with their pitch whatever the frames' shares are: it is what a reader can picture
+)
 _OPEN, _CLOSE = "\ue000", "\ue001"  # around copied facts while a reply is composed; private use, never in real text
 _INTENTS = {
     "recommend": 46, "more": 7, "reject": 8, "refine": 7, "nofit": 5, "mix": 4, "mood": 5, "occasion": 4, "compare": 3, "why": 3,
@@ -37,6 +45,10 @@ _ABOUT_ONE_ITEM = ("compare", "why", "about", "maker")
 _NO_ITEMS = ("greeting", "thanks", "offtopic", "unclear", "insult")
 _CHOICES = tuple(intent for intent in _INTENTS if intent not in (*_ABOUT_ONE_ITEM, *_NO_ITEMS))
 _FOLLOW_UPS = ("more", "reject", "refine", "compare", "why", "about", "maker", "thanks")
+_ASKED = {  # facts that a message about an item's making asks for
+    "year": re.compile(r"\b(?:when|year|old)\b|哪年|哪一年|什么时候", re.I),
+    "creator": re.compile(r"\b(?:who|whos|who's|which band|which brand|what studio|director|author)\b|谁|哪个导演|哪家", re.I),
+}  # fmt: skip
 _PLURALS = {
     "film": ("films", "movies"), "series": ("series", "shows"), "book": ("books", "novels"), "album": ("albums", "records", "music"),
     "game": ("games",), "place": ("places", "trips"), "dish": ("dishes", "recipes", "food"), "course": ("courses", "classes"),
@@ -147,12 +159,16 @@ class _Frames:
         slots: dict[str, str],
         kinds: Sequence[str],
         num_titles: int = 0,
+        told: Collection[str] = (),
+        needs: Collection[str] = (),
     ) -> str:
-        """A random frame that suits the kinds and tone and whose slots are all there; with `num_titles`, one that names so many
-        items. "" when there is none."""
+        """A random frame that suits the kinds and tone and whose slots are all there, none of them filled as another one of the frame or with
+        what was told; with `num_titles`, one that names so many items, and one that has the slots in `needs`, if any does. "" when there is none."""
         frames = self.by_part.get((intent, part), [])
         if num_titles:
             frames = [frame for frame in frames if frame.num_titles == num_titles]
+        if needs and slots.keys() >= set(needs):
+            frames = [frame for frame in frames if frame.slots >= set(needs)] or frames
         named, asked = slots.keys(), frozenset(kinds)
 
         def suits(frame: _Frame, is_tone_free: bool) -> bool:
@@ -160,6 +176,9 @@ class _Frames:
                 frame.slots <= named
                 and (frame.kinds is None or asked <= frame.kinds)
                 and (is_tone_free or frame.tone in ("any", tone))
+                and (
+                    part == "message" or not _repeats([slots[slot] for slot in frame.slots if slot in _TOLD_ONCE], told)
+                )
             )
 
         for _ in range(
@@ -331,7 +350,8 @@ class Corpus:
         for name in ("feeling", "occasion"):  # a reply speaks of none that was not told
             if _unmark(visitor[name])[0].lower() not in message.lower():
                 del visitor[name]
-        reply = self._reply(rng, language, intent, tone, candidates, visitor, scene.num_picks)
+        asked = [slot for slot, asks in _ASKED.items() if intent == "maker" and asks.search(message)]
+        reply = self._reply(rng, language, intent, tone, candidates, visitor, scene.num_picks, asked)
         if not message or not reply or asked_number(message) not in (0, scene.num_picks):
             return None
         text, copied = _unmark(reply)
@@ -454,6 +474,7 @@ class Corpus:
         candidates: list[Candidate],
         visitor: dict[str, str],
         num_picks: int,
+        asked: Collection[str] = (),
     ) -> str:
         frames = self._frames[language]
         if intent in _NO_ITEMS:
@@ -463,35 +484,44 @@ class Corpus:
             for name, text in visitor.items()
             if name not in ("kind", "kinds")
         }
-        chosen = _choose(candidates, num_picks or NUM_CANDIDATES)
+        chosen = candidates if intent in _ABOUT_ONE_ITEM else _choose(candidates, num_picks or NUM_CANDIDATES)
         slots = dict(said)
         for number, candidate in enumerate(chosen, start=1):
             slots |= self._item_slots(rng, candidate, language, "" if number == 1 else str(number))
         if intent == "nofit":
             slots.pop("match", None)
         kinds = [candidate.item.kind for candidate in chosen]
-        whole = frames.pick(rng, intent, "whole", tone, slots, kinds, num_picks)
+        if not slots.keys() >= set(asked):
+            return ""  # a question whose answer is not on the shelf
+        whole = frames.pick(rng, intent, "whole", tone, slots, kinds, num_picks, needs=asked)
         if intent in _ABOUT_ONE_ITEM or whole and rng.random() < 0.2:
             return _fill(whole, slots, language)
-        parts = []
+        parts, told = [], []
         if rng.random() < 0.75 or intent not in ("recommend",):
             opener = frames.pick(rng, intent, "opener", tone, slots, kinds[:1])
             parts.append(_fill(opener, slots, language))
+            told += _told(opener, slots)
         for number, candidate in enumerate(chosen):
             own = said | self._item_slots(
                 rng, candidate, language, ""
             )  # no fact of one item may stand in for another's
             if intent == "nofit":
                 own.pop("match", None)
-            sentence = frames.pick(rng, "recommend", "next" if number else "pick", tone, own, [candidate.item.kind])
+            needs = {"pitch"} if rng.random() < _PITCH_SHARE else ()
+            sentence = frames.pick(
+                rng, "recommend", "next" if number else "pick", tone, own, [candidate.item.kind], told=told, needs=needs
+            )
             if not sentence:
                 return ""
             parts.append(_fill(sentence, own, language))
+            told += _told(sentence, own)
             if rng.random() < (0.45 if number == 0 else 0.2) and tone != "brief":
-                reason = frames.pick(rng, "recommend", "reason", tone, own, [candidate.item.kind])
+                reason = frames.pick(rng, "recommend", "reason", tone, own, [candidate.item.kind], told=told)
                 parts.append(_fill(reason, own, language))
+                told += _told(reason, own)
         if rng.random() < (0.2 if tone == "brief" else 0.5):
-            parts.append(_fill(frames.pick(rng, "recommend", "closer", tone, slots, kinds[:1]), slots, language))
+            closer = frames.pick(rng, "recommend", "closer", tone, slots, kinds[:1], told=told)
+            parts.append(_fill(closer, slots, language))
         return ("" if language == "zh" else " ").join(part for part in parts if part)
 
     def _item_slots(self, rng: random.Random, candidate: Candidate, language: Language, suffix: str) -> dict[str, str]:
@@ -635,6 +665,17 @@ def _read_frames(path: Path, *, held_out: bool) -> _Frames:
         frame = _Frame(row["text"], row["tone"], kinds, slots, sum(slot.startswith("title") for slot in slots))
         frames.by_part.setdefault((row["intent"], row["part"]), []).append(frame)
     return frames
+
+
+def _told(frame: str, slots: dict[str, str]) -> list[str]:
+    """What a filled frame says of wishes and facts."""
+    return [slots[slot] for slot in re.findall(r"\{(\w+)\}", frame) if slot in _TOLD_ONCE]
+
+
+def _repeats(texts: Sequence[str], told: Collection[str]) -> bool:
+    """True if one of the texts is another one's part, letter case aside, or was told."""
+    bare = [text.strip(_OPEN + _CLOSE).lower() for text in texts]
+    return any(one in other for one, other in itertools.permutations(bare, 2)) or not set(texts).isdisjoint(told)
 
 
 def _fill(frame: str, slots: dict[str, str], language: Language) -> str:
