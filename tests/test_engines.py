@@ -536,6 +536,22 @@ def test_a_model_in_eight_bits_says_nearly_the_same(folders):
     assert "".join(small.stream(MESSAGES, Sampling(seed=1, max_new_tokens=8)))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize(("bits", "allowed"), [("int8", 0.05), ("int4", 0.25)])
+def test_a_model_in_few_bits_says_nearly_the_same_on_a_gpu(tmp_path, bits, allowed):
+    tokenizer = tiny_tokenizer("llama")
+    torch.manual_seed(7)
+    sizes = {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = LlamaConfig(**sizes, vocab_size=len(tokenizer), max_position_embeddings=WINDOW, initializer_range=0.05)
+    LlamaForCausalLM(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    whole, small = (LocalEngine.load(str(tmp_path), quantize=few) for few in ("", bits))
+    assert small.describe().dtype == bits
+    found, wanted = (engine.score([MESSAGES], "calm jazz, a long walk") for engine in (small, whole))
+    assert 0 < np.abs(found - wanted).max() < allowed * np.abs(wanted).max()
+    assert "".join(small.stream(MESSAGES, Sampling(seed=1, max_new_tokens=8)))
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU computes with four bits")
 def test_four_bits_without_a_gpu_are_refused_in_one_line(folders):
     with pytest.raises(EngineError, match="int4 needs a CUDA device"):
