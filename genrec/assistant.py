@@ -35,7 +35,7 @@ from genrec.interests import (
 )
 from genrec.language import detect_language
 from genrec.onboarding import question_for
-from genrec.prompt import INSTRUCTIONS, MAX_MESSAGE, NUM_CANDIDATES, OPEN_INSTRUCTIONS, build_messages
+from genrec.prompt import INSTRUCTIONS, MAX_LOVED, MAX_MESSAGE, NUM_CANDIDATES, OPEN_INSTRUCTIONS, build_messages
 from genrec.retrieval import Ranking, Retriever
 from genrec.safety.identity import without_self_description
 from genrec.safety.injection import harmless, recites
@@ -383,6 +383,7 @@ class Assistant(Explaining):
             turns=conversation.turns,
             message=message,
             vocabulary=self.vocabulary,
+            loved=self._loved(understanding.profile),
             tone=tone,
             num_picks=num_picks,
             intent=understanding.intent,
@@ -522,7 +523,8 @@ class Assistant(Explaining):
             return replace(state, withheld=(*state.withheld, Withheld("broken", 1.0)))
         mentioned = [mention.item for mention in state.mentions if mention.item]
         wished = [self.vocabulary.translate(tag, state.language) for one in profile.likes for tag in one.tags]
-        known = " ".join([known, *wished])
+        loved = [item.title_in(state.language) for item in self._loved(profile)]
+        known = " ".join([known, *wished, *loved])
         ranked = {candidate.item.id: rank for rank, candidate in enumerate(state.candidates)}
 
         def find(title: str) -> list[Item]:
@@ -658,6 +660,11 @@ class Assistant(Explaining):
             if feedback.item_id in self.catalogue.by_id and feedback.item_id not in but_for:
                 conversation = _rated(conversation, feedback.item_id, feedback.rating)
         return conversation
+
+    def _loved(self, profile: Profile) -> list[Item]:
+        """The items that the visitor likes, as far as the model may read of them."""
+        items = self._items(profile.liked[-MAX_LOVED:])
+        return [safe for item in items if (safe := harmless(item))]
 
     def _liked_together(self, ids: Sequence[str]) -> dict[str, float]:
         try:

@@ -17,6 +17,7 @@ from genrec.vocabulary import Vocabulary
 
 NUM_CANDIDATES = 3  # on the shelf that the model reads
 MAX_WISHES = 4
+MAX_LOVED = 2  # of the items that he likes already, the last ones
 MAX_TURNS = 4  # earlier turns (two exchanges)
 MAX_MESSAGE = 2_000  # characters of a message that the model reads; the rest is cut, with a notice by the assistant
 
@@ -48,6 +49,8 @@ _WORDS: Mapping[Language, Mapping[str, str]] = {
         "answer": "Answer in English, {tone}{picks}.",
         "wants": "Wants: ",
         "avoid": "Not: ",
+        "loved": "Likes already: ",
+        "shared": "{}: {}",
         "note": "Note: ",
         "join": "; ",
         "by": "by ",
@@ -59,6 +62,8 @@ _WORDS: Mapping[Language, Mapping[str, str]] = {
         "answer": "用中文回答，{tone}{picks}。",
         "wants": "想要：",
         "avoid": "不要：",
+        "loved": "已经喜欢：",
+        "shared": "{}：{}",
         "note": "注意：",
         "join": "；",
         "by": "作者：",
@@ -93,6 +98,7 @@ def build_messages(
     turns: Sequence[Turn],
     message: str,
     vocabulary: Vocabulary,
+    loved: Sequence[Item] = (),
     tone: str = "warm",
     num_picks: int = 0,
     intent: str = "",
@@ -102,8 +108,8 @@ def build_messages(
     is_open: bool = False,
 ) -> list[dict[str, str]]:
     """The chat messages for one reply: a system text, the recent turns, the visitor's message. `num_picks` is how many titles the
-    reply should name; 0 leaves it open. `intent` is what the message asks for, told where it asks about things already shown. With `is_open` the
-    model is told that it may name others too.
+    reply should name; 0 leaves it open. `intent` is what the message asks for, told where it asks about things already shown. `loved` are the
+    items that the visitor likes already, the last one last. With `is_open` the model is told that it may name others too.
 
     With `count_tokens` and `window` (tokens that the prompt may take) the oldest turns are left out first, then the last candidates'
     pitches, then the last candidates, then the end of the message.
@@ -116,7 +122,7 @@ def build_messages(
     def build() -> list[dict[str, str]]:
         facts = facts_text(
             language, profile, shelf, vocabulary,
-            tone=tone, num_picks=num_picks, intent=intent, note=note, num_pitches=num_pitches,
+            loved=loved, tone=tone, num_picks=num_picks, intent=intent, note=note, num_pitches=num_pitches,
         )  # fmt: skip
         history = [{"role": turn.role, "content": turn.text} for turn in recent]
         system = {
@@ -160,13 +166,15 @@ def facts_text(
     candidates: Sequence[Candidate],
     vocabulary: Vocabulary,
     *,
+    loved: Sequence[Item] = (),
     tone: str = "warm",
     num_picks: int = 0,
     intent: str = "",
     note: str = "",
     num_pitches: int = NUM_CANDIDATES,
 ) -> str:
-    """The second part of the system text: the numbered candidates, what the visitor wants and which of them answer it, and how to answer.
+    """The second part of the system text: the numbered candidates, what the visitor wants and which of them answer it, what he likes already and
+    has in common with them, and how to answer.
 
     The candidates come first, so that prompts over one shelf begin alike: whoever scores a reply under many of them (an explanation leaves out words) reads
     the shelf once.
@@ -189,10 +197,29 @@ def facts_text(
             for text, numbers in list(answered.items())[-MAX_WISHES:]
         ]:
             lines.append(words[name] + words["join"].join(texts))
+    if loved:
+        titles = []
+        for item in loved[-MAX_LOVED:]:
+            links = [
+                words["shared"].format(number, link)
+                for number, candidate in enumerate(candidates, start=1)
+                if (link := shared(candidate.item, item, language, vocabulary))
+            ]
+            titles.append(
+                item.title_in(language) + (words["answered"].format(words["comma"].join(links)) if links else "")
+            )
+        lines.append(words["loved"] + words["join"].join(titles))
     if note:
         lines.append(words["note"] + note.replace("\n", " "))
     lines.append(words["answer"].format(tone=TONES.get(tone, tone) if language == "zh" else tone, picks=picks))
     return "\n".join(lines)
+
+
+def shared(item: Item, loved: Item, language: Language, vocabulary: Vocabulary) -> str:
+    """What an item has in common with one that the visitor likes: their maker, else the first of its tags that the other has; "" for nothing."""
+    if item.creator and item.creator == loved.creator:
+        return item.creator_in(language)
+    return next((vocabulary.translate(tag, language) for tag in item.tags[:5] if tag in loved.tags), "")
 
 
 def wish_text(interest: Interest, language: Language, vocabulary: Vocabulary) -> str:

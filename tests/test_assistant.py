@@ -10,7 +10,7 @@ import pytest
 from genrec.assistant import MAX_REPAIRS, Assistant
 from genrec.errors import InputError, StoreError
 from genrec.explaining import Explained
-from genrec.schema import Conversation, Sampling, Turn
+from genrec.schema import Conversation, Profile, Sampling, Turn
 from genrec.store import Feedback, Store
 from genrec.text import plain, units
 
@@ -538,3 +538,23 @@ def test_what_nobody_ruled_out_is_not_said_to_be(make_assistant, scripted, messa
     reply = last(make_assistant(engine), message)
     assert ("cellar" in reply.text) == is_shown
     assert [one.category for one in reply.withheld] == ([] if is_shown else ["fact"])
+
+
+@pytest.mark.parametrize(
+    ("message", "line", "told"),
+    [
+        ("What should I listen to?", "Likes already: ", "You like {}, so here goes."),
+        ("还有什么专辑推荐？", "已经喜欢：", "既然你喜欢{}，看这个。"),
+    ],
+)
+def test_the_model_reads_what_the_visitor_likes_already_and_may_speak_of_it(
+    make_assistant, scripted, catalogue, message, line, told
+):
+    """The number in its title is no unknown one."""
+    (item,) = catalogue.titled("Highway 61 Revisited")
+    title = item.title_in("en" if line.isascii() else "zh")
+    assistant = make_assistant(scripted([told.format(title)]))
+    reply = last(assistant, message, Conversation(profile=Profile(liked=(item.id,))))
+    assert line + title in reply.messages[0]["content"]
+    assert reply.text == told.format(title)
+    assert line not in last(assistant, message).messages[0]["content"]

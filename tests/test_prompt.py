@@ -271,3 +271,19 @@ def test_a_wish_names_the_candidates_that_answer_it(vocabulary):
 def test_prompts_over_one_shelf_begin_alike(build):
     texts = [build(profile=Profile((Interest(wish),)), num_picks=1)[0]["content"] for wish in ("space", "jazz")]
     assert texts[0].split("Wants")[0] == texts[1].split("Wants")[0] and "3. **Chess**" in texts[0].split("Wants")[0]
+
+
+@pytest.mark.parametrize(
+    ("language", "line"),
+    [
+        ("en", "Likes already: Go; Blade Runner (1: Ridley Scott, 2: history)"),
+        ("zh", "已经喜欢：Go；银翼杀手（1：雷德利·斯科特、2：历史知识）"),
+    ],
+)
+def test_what_he_likes_already_names_what_each_candidate_has_in_common_with_it(vocabulary, language, line):
+    runner = Item(
+        "film-2", "film", "Blade Runner", "银翼杀手", "Ridley Scott", "雷德利·斯科特", tags=("noir", "history", "space")
+    )
+    loved = [BATH, Item("game-2", "game", "Go"), runner]  # the last two are told
+    facts = facts_text(language, Profile(), SHELF, vocabulary, loved=loved)
+    assert facts.splitlines()[len(SHELF)] == line

@@ -60,7 +60,7 @@ def test_exchanges_side_by_side_lose_what_each_loses_alone(corpus, tokenizer):
             num_reply = sum(weight >= 1 for weight in alone.weights)
             _, loss = weighted_loss(model, collate([alone], tokenizer.pad_token_id))
             total, count = total + loss * num_reply, count + num_reply
-        assert together == pytest.approx(total / count, rel=1e-4)
+        assert together == pytest.approx(total / count, rel=5e-4)
 
 
 def test_a_row_reads_as_the_dialogue_that_the_engine_would_render(corpus, tokenizer):

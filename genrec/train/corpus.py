@@ -22,7 +22,7 @@ from typing import Any
 
 from genrec.catalogue import Catalogue, read_catalogue
 from genrec.interests import asked_number
-from genrec.prompt import NUM_CANDIDATES, TONES, build_messages, length
+from genrec.prompt import MAX_LOVED, NUM_CANDIDATES, TONES, build_messages, length, shared
 from genrec.schema import KINDS, Candidate, Interest, Item, Language, Profile, Turn
 from genrec.text import VOWEL_SOUND, second_person, units, with_article
 from genrec.vocabulary import Vocabulary
@@ -30,7 +30,7 @@ from genrec.vocabulary import Vocabulary
 _FRAMES = Path(__file__).with_name("frames")  # the hand-written sentences, one file a language
 _TOLD_ONCE = frozenset(
     name + number
-    for name in "interest match tag other_tag mood year length creator country pitch".split()
+    for name in "interest loved shared match tag other_tag mood year length creator country pitch".split()
     for number in ("", "2", "3")
 )  # slots that no sentence says twice, in two slots or after another sentence
 _PITCH_SHARE = (
@@ -128,6 +128,7 @@ class _Scene:
     wishes: tuple[str, ...]  # of the message
     before: tuple[str, ...]  # wishes told earlier in the talk
     dislike: str
+    loved: tuple[Item, ...]  # that the visitor likes already
     kind: str  # of the first item on the shelf
     num_picks: int  # titles the reply names; 0 where the visitor asks for no choice
     is_simple: bool
@@ -317,6 +318,7 @@ class Corpus:
             tuple(wishes),
             tuple(before),
             dislike=self._phrase(rng, rng.choice(self.items), language) if rng.random() < 0.15 else "",
+            loved=self._loved(rng, shelf) if candidates and not is_simple and rng.random() < 0.3 else (),
             kind=shelf[0].kind,
             num_picks=num_picks if intent in _CHOICES else 0,
             is_simple=is_simple,
@@ -346,12 +348,14 @@ class Corpus:
             if len(candidates) > 1:
                 visitor["title2"] = f"{_OPEN}{candidates[1].item.title_in(language)}{_CLOSE}"
 
+        if scene.loved:
+            visitor["loved"] = f"{_OPEN}{scene.loved[-1].title_in(language)}{_CLOSE}"
         message = self._message(rng, language, intent, tone, visitor, [scene.kind])
         for name in ("feeling", "occasion"):  # a reply speaks of none that was not told
             if _unmark(visitor[name])[0].lower() not in message.lower():
                 del visitor[name]
         asked = [slot for slot, asks in _ASKED.items() if intent == "maker" and asks.search(message)]
-        reply = self._reply(rng, language, intent, tone, candidates, visitor, scene.num_picks, asked)
+        reply = self._reply(rng, language, intent, tone, candidates, visitor, scene.num_picks, asked, scene.loved)
         if not message or not reply or asked_number(message) not in (0, scene.num_picks):
             return None
         text, copied = _unmark(reply)
@@ -363,6 +367,7 @@ class Corpus:
             turns=turns,
             message=message,
             vocabulary=self.vocabulary,
+            loved=scene.loved,
             tone=tone,
             num_picks=scene.num_picks,
             intent=intent,
@@ -385,6 +390,21 @@ class Corpus:
             ):
                 shelf.append(item)
         return shelf
+
+    def _loved(self, rng: random.Random, shelf: Sequence[Item]) -> tuple[Item, ...]:
+        """What a visitor may like already: most often something that has a tag in common with an item on the shelf, and of its kind."""
+        found: list[Item] = []
+        while len(found) < rng.choice((1, 1, MAX_LOVED)):
+            model = rng.choice(shelf)
+            kin = [item for item in self._by_kind[model.kind] if not {*item.tags}.isdisjoint(model.tags)]
+            item = rng.choice(kin if kin and rng.random() < 0.7 else self.items)
+            if rng.random() < 0.3 and not self.held_out:
+                item = replace(item, title=self._invent_title(rng), title_zh=self._invent_chinese_title(rng))
+            if not {item.title, item.title_zh} & {
+                title for one in (*shelf, *found) for title in (one.title, one.title_zh)
+            }:
+                found.append(item)
+        return tuple(found)
 
     def _fit(
         self, rng: random.Random, shelf: list[Item], language: Language, intent: str, is_plain: bool
@@ -431,7 +451,8 @@ class Corpus:
     def _message(
         self, rng: random.Random, language: Language, intent: str, tone: str, visitor: dict[str, str], kinds: list[str]
     ) -> str:
-        frame = self._frames[language].pick(rng, intent, "message", tone, visitor, kinds)
+        needs = {"loved"} if intent == "recommend" and rng.random() < 0.6 else ()
+        frame = self._frames[language].pick(rng, intent, "message", tone, visitor, kinds, needs=needs)
         if not frame and intent in _CHOICES:  # few are held out, and not every one suits every kind
             frame = self._frames[language].pick(rng, "recommend", "message", tone, visitor, kinds)
         message = _unmark(_fill(frame, visitor, language))[0]
@@ -475,6 +496,7 @@ class Corpus:
         visitor: dict[str, str],
         num_picks: int,
         asked: Collection[str] = (),
+        loved: Sequence[Item] = (),
     ) -> str:
         frames = self._frames[language]
         if intent in _NO_ITEMS:
@@ -498,13 +520,16 @@ class Corpus:
             return _fill(whole, slots, language)
         parts, told = [], []
         if rng.random() < 0.75 or intent not in ("recommend",):
-            opener = frames.pick(rng, intent, "opener", tone, slots, kinds[:1])
+            needs = {"loved"} if rng.random() < 0.6 else ()
+            opener = frames.pick(rng, intent, "opener", tone, slots, kinds[:1], needs=needs)
             parts.append(_fill(opener, slots, language))
             told += _told(opener, slots)
         for number, candidate in enumerate(chosen):
             own = said | self._item_slots(
                 rng, candidate, language, ""
             )  # no fact of one item may stand in for another's
+            if loved and (link := shared(candidate.item, loved[-1], language, self.vocabulary)):
+                own["common" if said["loved"] in told else "shared"] = f"{_OPEN}{link}{_CLOSE}"
             if intent == "nofit":
                 own.pop("match", None)
             needs = {"pitch"} if rng.random() < _PITCH_SHARE else ()
@@ -515,8 +540,12 @@ class Corpus:
                 return ""
             parts.append(_fill(sentence, own, language))
             told += _told(sentence, own)
+            links = {"common", "shared"} & own.keys()
             if rng.random() < (0.45 if number == 0 else 0.2) and tone != "brief":
-                reason = frames.pick(rng, "recommend", "reason", tone, own, [candidate.item.kind], told=told)
+                needs = links if rng.random() < 0.7 else ()
+                reason = frames.pick(
+                    rng, "recommend", "reason", tone, own, [candidate.item.kind], told=told, needs=needs
+                )
                 parts.append(_fill(reason, own, language))
                 told += _told(reason, own)
         if rng.random() < (0.2 if tone == "brief" else 0.5):
