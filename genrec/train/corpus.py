@@ -85,7 +85,7 @@ _OCCASIONS = {
 }  # fmt: skip
 _FEELINGS = {
     "en": ("tired", "a bit low", "restless", "stressed", "bored", "homesick", "happy", "anxious", "lonely", "cheerful", "burnt out", "curious", "sleepy", "heartbroken", "excited"),
-    "zh": ("有点累", "心情低落", "坐不住", "压力很大", "无聊", "想家", "开心", "焦虑", "有点孤单", "很兴奋", "疲惫", "好奇", "困", "失恋了", "烦躁"),
+    "zh": ("有点累", "心情低落", "坐不住", "压力很大", "无聊", "想家", "开心", "焦虑", "有点孤单", "很兴奋", "疲惫", "好奇", "困", "失落", "烦躁"),
 }  # fmt: skip
 _REFINEMENTS = {
     "en": ("something shorter", "something cheaper", "something newer", "something older", "something lighter", "something darker", "something easier", "something for kids",
@@ -351,6 +351,11 @@ class Corpus:
         if scene.loved:
             visitor["loved"] = f"{_OPEN}{scene.loved[-1].title_in(language)}{_CLOSE}"
         message = self._message(rng, language, intent, tone, visitor, [scene.kind])
+        if not message and intent in _CHOICES:  # few are held out, and not every one suits every kind
+            intent = "recommend"
+            message = self._message(rng, language, intent, tone, visitor, [scene.kind])
+        if "ref" in visitor and not turns and _unmark(visitor["ref"])[0].lower() not in message.lower():
+            del visitor["ref"]  # "not that one", with nothing before it
         for name in ("feeling", "occasion"):  # a reply speaks of none that was not told
             if _unmark(visitor[name])[0].lower() not in message.lower():
                 del visitor[name]
@@ -417,7 +422,7 @@ class Corpus:
         if intent == "refine":
             wishes = [rng.choice(_REFINEMENTS[language])]
         elif is_plain:
-            wishes = [self._phrase(rng, rng.choice(self.items), language)]
+            wishes = [self._phrase(rng, rng.choice(self._by_kind[shelf[0].kind] or self.items), language)]
         else:
             wishes = [self._phrase(rng, shelf[0], language)]
             if intent == "mix" or rng.random() < 0.4:
@@ -453,8 +458,6 @@ class Corpus:
     ) -> str:
         needs = {"loved"} if intent == "recommend" and rng.random() < 0.6 else ()
         frame = self._frames[language].pick(rng, intent, "message", tone, visitor, kinds, needs=needs)
-        if not frame and intent in _CHOICES:  # few are held out, and not every one suits every kind
-            frame = self._frames[language].pick(rng, "recommend", "message", tone, visitor, kinds)
         message = _unmark(_fill(frame, visitor, language))[0]
         if rng.random() < 0.3:
             message = message.lower()
@@ -515,10 +518,12 @@ class Corpus:
         kinds = [candidate.item.kind for candidate in chosen]
         if not slots.keys() >= set(asked):
             return ""  # a question whose answer is not on the shelf
-        whole = frames.pick(rng, intent, "whole", tone, slots, kinds, num_picks, needs=asked)
+        needs = {"pitch", "pitch2"} if intent == "compare" and rng.random() < 0.7 else asked
+        whole = frames.pick(rng, intent, "whole", tone, slots, kinds, num_picks, needs=needs)
         if intent in _ABOUT_ONE_ITEM or whole and rng.random() < 0.2:
-            return _fill(whole, slots, language)
-        parts, told = [], []
+            text = _fill(whole, slots, language)
+            return _politely(text) if language == "zh" and tone == "formal" else text
+        parts, told, reasons = [], [], set[str]()
         if rng.random() < 0.75 or intent not in ("recommend",):
             needs = {"loved"} if rng.random() < 0.6 else ()
             opener = frames.pick(rng, intent, "opener", tone, slots, kinds[:1], needs=needs)
@@ -534,7 +539,14 @@ class Corpus:
                 own.pop("match", None)
             needs = {"pitch"} if rng.random() < _PITCH_SHARE else ()
             sentence = frames.pick(
-                rng, "recommend", "next" if number else "pick", tone, own, [candidate.item.kind], told=told, needs=needs
+                rng,
+                "recommend",
+                "next" if number else "pick",
+                tone,
+                own,
+                kinds[max(0, number - 1) : number + 1],  # "take both books" only after a book
+                told=told,
+                needs=needs,
             )
             if not sentence:
                 return ""
@@ -546,12 +558,15 @@ class Corpus:
                 reason = frames.pick(
                     rng, "recommend", "reason", tone, own, [candidate.item.kind], told=told, needs=needs
                 )
-                parts.append(_fill(reason, own, language))
-                told += _told(reason, own)
+                if reason not in reasons:
+                    parts.append(_fill(reason, own, language))
+                    told += _told(reason, own)
+                reasons.add(reason)
         if rng.random() < (0.2 if tone == "brief" else 0.5):
-            closer = frames.pick(rng, "recommend", "closer", tone, slots, kinds[:1], told=told)
+            closer = frames.pick(rng, "recommend", "closer", tone, slots, kinds, told=told)
             parts.append(_fill(closer, slots, language))
-        return ("" if language == "zh" else " ").join(part for part in parts if part)
+        text = ("" if language == "zh" else " ").join(part for part in parts if part)
+        return _politely(text) if language == "zh" and tone == "formal" else text
 
     def _item_slots(self, rng: random.Random, candidate: Candidate, language: Language, suffix: str) -> dict[str, str]:
         item, say = candidate.item, self.vocabulary.translate
@@ -583,16 +598,20 @@ class Corpus:
         if rng.random() < 0.2:
             other = rng.choice(self._by_kind.get(item.kind) or self.items)
             if language == "zh":
-                run = re.sub(r"[^\u3400-\u9fffA-Za-z0-9]", "", rng.choice(other.pitches_in("zh")))
-                start = rng.randrange(max(1, len(run) - 2))
-                return run[start : start + rng.randint(2, 10)] or say(other.tags[0], language)
+                runs = re.findall(r"[\u3400-\u9fffA-Za-z0-9]{2,}", rng.choice(other.pitches_in("zh")))
+                run = rng.choice(runs) if runs else say(other.tags[0], language)
+                start = rng.randrange(len(run) - 1) if len(run) > 2 else 0
+                return run[start : start + rng.randint(2, 8)]
             told = rng.choice(other.pitches_in("en")).split()
             start = rng.randrange(max(1, len(told) - 1))
             return " ".join(told[start : start + rng.randint(1, 6)]).strip(",.;:") or say(other.tags[0], language)
         tags = [say(tag, language) for tag in item.tags] or [
             rng.choice(self._words) if language == "en" else rng.choice(self._han_runs)
         ]
-        tag, tag2 = rng.choice(tags), rng.choice(tags)
+        tag = rng.choice(tags)
+        tag2 = rng.choice(
+            [other for other in tags if other != tag] or (self._words if language == "en" else self._han_runs)
+        )
         mood = say(rng.choice(item.moods), language) if item.moods else rng.choice(_QUALITIES)
         country = say(item.country or rng.choice(self._countries), language)
         decade = (item.year or rng.randint(1950, 2025)) // 10 % 10 * 10
@@ -694,6 +713,13 @@ def _read_frames(path: Path, *, held_out: bool) -> _Frames:
         frame = _Frame(row["text"], row["tone"], kinds, slots, sum(slot.startswith("title") for slot in slots))
         frames.by_part.setdefault((row["intent"], row["part"]), []).append(frame)
     return frames
+
+
+def _politely(text: str) -> str:
+    """Chinese that says 您 to one person, but for what is copied."""
+    return re.sub(
+        rf"{_OPEN}[^{_CLOSE}]*{_CLOSE}|你(?!们)", lambda match: "您" if match.group() == "你" else match.group(), text
+    )
 
 
 def _told(frame: str, slots: dict[str, str]) -> list[str]:
