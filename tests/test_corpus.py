@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 import random
 import re
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from genrec.interests import asked_number
 from genrec.schema import Item
 from genrec.train.corpus import Corpus, is_held_out
 
+FRAMES = Path(__file__).parents[1] / "genrec" / "train" / "frames"
 NUMBERS = {"one": 1, "two": 2, "three": 3, "一": 1, "两": 2, "三": 3}
 
 
@@ -62,15 +65,21 @@ def test_no_item_is_told_with_anothers_pitch(corpus):
 def test_labels_said_of_an_item_are_its_own(corpus, vocabulary):
     found = 0
     for dialogue in some(corpus, 1500, languages=("en",)):
-        match = re.search(r"The labels on it read ([^.]+)\.", dialogue.reply)
+        match = re.search(r"Think ([^.]+ meets [^.]+)\.", dialogue.reply)
         if match:
             found += 1
             before = dialogue.reply[: match.start()]
             title = re.findall(r"\*\*(.+?)\*\*", before)[-1]
             (item,) = [one.item for one in dialogue.candidates if one.item.title == title]
             tags = [vocabulary.translate(tag, "en") for tag in item.tags]
-            assert match.group(1) in {f"{one} and {other}" for one in tags for other in tags}
+            assert match.group(1) in {f"{one} meets {other}" for one in tags for other in tags}
     assert found >= 5
+
+
+def test_no_english_frame_opens_a_sentence_with_a_pitch():
+    """A pitch begins with a small letter; its capital would be guessed."""
+    rows = [json.loads(line) for line in (FRAMES / "en.jsonl").read_text("utf-8").splitlines()]
+    assert [row["text"] for row in rows if re.search(r"(^|[.!?] )\{pitch\d?\}", row["text"])] == []
 
 
 def test_the_prompt_says_how_many_items_the_reply_names(corpus):
