@@ -246,7 +246,7 @@ def candidate_line(candidate: Candidate, language: Language, vocabulary: Vocabul
     parts = [
         f"**{item.title_in(language)}**",
         vocabulary.translate(item.kind, language),
-        (f"{item.year}年" if language == "zh" else str(item.year)) if item.year is not None else "",
+        year_in(item, language) + ("年" if language == "zh" and item.year is not None else ""),
         words["by"] + creator if creator else "",
         words["from"] + vocabulary.translate(item.country, language) if item.country else "",
         length(item, language),
@@ -255,6 +255,15 @@ def candidate_line(candidate: Candidate, language: Language, vocabulary: Vocabul
         pitch if with_pitch else "",
     ]
     return " | ".join(part for part in parts if part)
+
+
+def year_in(item: Item, language: Language) -> str:
+    """The year as it stands beside a title, in Chinese before 年; "" when it is not known."""
+    if item.year is None:
+        return ""
+    if item.year < 0:
+        return f"公元前{-item.year}" if language == "zh" else f"{-item.year} BC"
+    return str(item.year)
 
 
 def length(item: Item, language: Language) -> str:

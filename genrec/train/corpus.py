@@ -22,7 +22,7 @@ from typing import Any
 
 from genrec.catalogue import Catalogue, read_catalogue
 from genrec.interests import asked_number
-from genrec.prompt import MAX_LOVED, NUM_CANDIDATES, TONES, build_messages, length, shared
+from genrec.prompt import MAX_LOVED, NUM_CANDIDATES, TONES, build_messages, length, shared, year_in
 from genrec.schema import KINDS, Candidate, Interest, Item, Language, Profile, Turn
 from genrec.text import VOWEL_SOUND, second_person, units, with_article
 from genrec.vocabulary import Vocabulary
@@ -45,9 +45,12 @@ _ABOUT_ONE_ITEM = ("compare", "why", "about", "maker")
 _NO_ITEMS = ("greeting", "thanks", "offtopic", "unclear", "insult")
 _CHOICES = tuple(intent for intent in _INTENTS if intent not in (*_ABOUT_ONE_ITEM, *_NO_ITEMS))
 _FOLLOW_UPS = ("more", "reject", "refine", "compare", "why", "about", "maker", "thanks")
-_ASKED = {  # facts that a message about an item's making asks for
-    "year": re.compile(r"\b(?:when|year|old)\b|哪年|哪一年|什么时候", re.I),
-    "creator": re.compile(r"\b(?:who|whos|who's|which band|which brand|what studio|director|author)\b|谁|哪个导演|哪家", re.I),
+_ASKED = {  # facts that a message about an item asks for, by intent
+    "maker": {
+        "year": re.compile(r"\b(?:when|year|old)\b|哪年|哪一年|什么时候", re.I),
+        "creator": re.compile(r"\b(?:who|whos|who's|which band|which brand|what studio|director|author)\b|谁|哪个导演|哪家", re.I),
+    },
+    "about": {"length": re.compile(r"\bhow (?:long|many)\b|多长|多久|多少页|几(?:页|个人|季|天|集|小时)", re.I)},
 }  # fmt: skip
 _PLURALS = {
     "film": ("films", "movies"), "series": ("series", "shows"), "book": ("books", "novels"), "album": ("albums", "records", "music"),
@@ -126,6 +129,7 @@ class _Scene:
     tone: str
     candidates: tuple[Candidate, ...]  # in rank order
     wishes: tuple[str, ...]  # of the message
+    missed: str  # what nothing fits, a wish or a condition
     before: tuple[str, ...]  # wishes told earlier in the talk
     dislike: str
     loved: tuple[Item, ...]  # that the visitor likes already
@@ -164,7 +168,7 @@ class _Frames:
         needs: Collection[str] = (),
     ) -> str:
         """A random frame that suits the kinds and tone and whose slots are all there, none of them filled as another one of the frame or with
-        what was told; with `num_titles`, one that names so many items, and one that has the slots in `needs`, if any does. "" when there is none."""
+        what was told, and not told itself; with `num_titles`, one that names so many items, and one that has the slots in `needs`, if any does. "" when there is none."""
         frames = self.by_part.get((intent, part), [])
         if num_titles:
             frames = [frame for frame in frames if frame.num_titles == num_titles]
@@ -175,6 +179,7 @@ class _Frames:
         def suits(frame: _Frame, is_tone_free: bool) -> bool:
             return (
                 frame.slots <= named
+                and frame.text not in told
                 and (frame.kinds is None or asked <= frame.kinds)
                 and (is_tone_free or frame.tone in ("any", tone))
                 and (
@@ -308,6 +313,10 @@ class Corpus:
             before.append(self._phrase(rng, shelf[place], language))
             if rng.random() < 0.7:
                 candidates[place] = replace(candidates[place], fits=(before[-1], *candidates[place].fits)[:2])
+        missed = ""
+        if intent == "nofit" and wishes:
+            missed = wishes[-1] if rng.random() < 0.6 else self._phrase(rng, shelf[0], language)
+            candidates = [replace(one, fits=tuple(fit for fit in one.fits if fit != missed)) for one in candidates]
         tone = rng.choice(list(TONES))
         num_picks = min(len(candidates), rng.choice((1, 1, 2) if tone == "brief" else (1, 2, 2, 2, 3)))
         return _Scene(
@@ -316,6 +325,7 @@ class Corpus:
             tone,
             tuple(candidates),
             tuple(wishes),
+            missed,
             tuple(before),
             dislike=self._phrase(rng, rng.choice(self.items), language) if rng.random() < 0.15 else "",
             loved=self._loved(rng, shelf) if candidates and not is_simple and rng.random() < 0.3 else (),
@@ -359,7 +369,9 @@ class Corpus:
         for name in ("feeling", "occasion"):  # a reply speaks of none that was not told
             if _unmark(visitor[name])[0].lower() not in message.lower():
                 del visitor[name]
-        asked = [slot for slot, asks in _ASKED.items() if intent == "maker" and asks.search(message)]
+        if intent == "nofit" and scene.missed:
+            visitor["interest"] = f"{_OPEN}{scene.missed}{_CLOSE}"
+        asked = [slot for slot, asks in _ASKED.get(intent, {}).items() if asks.search(message)]
         reply = self._reply(rng, language, intent, tone, candidates, visitor, scene.num_picks, asked, scene.loved)
         if not message or not reply or asked_number(message) not in (0, scene.num_picks):
             return None
@@ -376,7 +388,7 @@ class Corpus:
             tone=tone,
             num_picks=scene.num_picks,
             intent=intent,
-            note=_NO_FIT[language].format(scene.wishes[-1]) if intent == "nofit" and scene.wishes else "",
+            note=_NO_FIT[language].format(scene.missed) if intent == "nofit" and scene.missed else "",
         )
         return Dialogue(messages, text, copied, language, intent, scene.candidates, scene.wishes, rejected)
 
@@ -523,7 +535,7 @@ class Corpus:
         if intent in _ABOUT_ONE_ITEM or whole and rng.random() < 0.2:
             text = _fill(whole, slots, language)
             return _politely(text) if language == "zh" and tone == "formal" else text
-        parts, told, reasons = [], [], set[str]()
+        parts, told = [], []
         if rng.random() < 0.75 or intent not in ("recommend",):
             needs = {"loved"} if rng.random() < 0.6 else ()
             opener = frames.pick(rng, intent, "opener", tone, slots, kinds[:1], needs=needs)
@@ -558,10 +570,8 @@ class Corpus:
                 reason = frames.pick(
                     rng, "recommend", "reason", tone, own, [candidate.item.kind], told=told, needs=needs
                 )
-                if reason not in reasons:
-                    parts.append(_fill(reason, own, language))
-                    told += _told(reason, own)
-                reasons.add(reason)
+                parts.append(_fill(reason, own, language))
+                told += _told(reason, own)
         if rng.random() < (0.2 if tone == "brief" else 0.5):
             closer = frames.pick(rng, "recommend", "closer", tone, slots, kinds, told=told)
             parts.append(_fill(closer, slots, language))
@@ -575,7 +585,7 @@ class Corpus:
         rng.shuffle(tags)
         facts = {
             "title": f"**{item.title_in(language)}**",
-            "year": str(item.year) if item.year is not None else "",
+            "year": year_in(item, language),
             "creator": item.creator_in(language),
             "country": say(item.country, language) if item.country else "",
             "pitch": pitch,
@@ -592,10 +602,10 @@ class Corpus:
     # Wishes and invented items
 
     def _phrase(self, rng: random.Random, item: Item, language: Language) -> str:
-        """A wish that this item answers, as a noun phrase such as a visitor would use; one in five is any run of words, since real
+        """A wish that this item answers, as a noun phrase such as a visitor would use; one in eight is any run of words, since real
         visitors say anything, and the writer must be able to repeat it."""
         say = self.vocabulary.translate
-        if rng.random() < 0.2:
+        if rng.random() < 0.125:
             other = rng.choice(self._by_kind.get(item.kind) or self.items)
             if language == "zh":
                 runs = re.findall(r"[\u3400-\u9fffA-Za-z0-9]{2,}", rng.choice(other.pitches_in("zh")))
@@ -604,7 +614,8 @@ class Corpus:
                 return run[start : start + rng.randint(2, 8)]
             told = rng.choice(other.pitches_in("en")).split()
             start = rng.randrange(max(1, len(told) - 1))
-            return " ".join(told[start : start + rng.randint(1, 6)]).strip(",.;:") or say(other.tags[0], language)
+            run = " ".join(told[start : start + rng.randint(1, 6)]).strip(",.;:")
+            return run if re.search(r"[A-Za-z]{4}", run) else say(other.tags[0], language)
         tags = [say(tag, language) for tag in item.tags] or [
             rng.choice(self._words) if language == "en" else rng.choice(self._han_runs)
         ]
@@ -723,8 +734,8 @@ def _politely(text: str) -> str:
 
 
 def _told(frame: str, slots: dict[str, str]) -> list[str]:
-    """What a filled frame says of wishes and facts."""
-    return [slots[slot] for slot in re.findall(r"\{(\w+)\}", frame) if slot in _TOLD_ONCE]
+    """What a filled frame says of wishes and facts, and the frame itself."""
+    return [frame, *(slots[slot] for slot in re.findall(r"\{(\w+)\}", frame) if slot in _TOLD_ONCE)]
 
 
 def _repeats(texts: Sequence[str], told: Collection[str]) -> bool:
@@ -766,7 +777,7 @@ def _unmark(text: str) -> tuple[str, tuple[tuple[int, int], ...]]:
 def _splice(rng: random.Random, first: str, second: str, joint: str) -> str:
     """The beginning of one pitch with the end of another, parted at a joint; sometimes just the first."""
     heads, tails = re.split(joint, first), re.split(joint, second)
-    if len(heads) < 2 or len(tails) < 2 or rng.random() < 0.3:
+    if len(heads) < 2 or len(tails) < 2 or rng.random() < 0.5:
         return first
     glue = "" if joint.startswith("(?=") else " "
     return glue.join((*heads[: rng.randint(1, len(heads) - 1)], *tails[rng.randint(1, len(tails) - 1) :]))
