@@ -22,7 +22,7 @@ from genrec.constraints import Fields, subject
 from genrec.engines import Engine, Message, weakest_stretch
 from genrec.errors import EngineError, InputError, StoreError
 from genrec.explaining import Explaining
-from genrec.grounding import copied_spans, ground, turns_away
+from genrec.grounding import copied_spans, ground, misquotes, turns_away
 from genrec.interests import (
     Intent,
     Shortened,
@@ -56,7 +56,7 @@ from genrec.schema import (
     Withheld,
 )
 from genrec.store import Feedback, Rating, Report, Store
-from genrec.text import ends_whole, has_cjk, names_twice, plain, repeats, sentences, stutters, units, words
+from genrec.text import ends_whole, has_cjk, names_twice, plain, repeats, says_twice, sentences, stutters, units, words
 from genrec.vocabulary import Vocabulary, not_held
 
 NUM_PICKS = 2  # titles a reply names unless the visitor asks for a number; a brief one names one
@@ -517,6 +517,7 @@ class Assistant(Explaining):
 
         if (
             stutters(text)
+            or says_twice(text, wishes)
             or repeats(text, state.text, wishes)
             or names_twice(text, {label for item in shelf for label in labels(item)})
         ):
@@ -524,7 +525,9 @@ class Assistant(Explaining):
         mentioned = [mention.item for mention in state.mentions if mention.item]
         wished = [self.vocabulary.translate(tag, state.language) for one in profile.likes for tag in one.tags]
         loved = [item.title_in(state.language) for item in self._loved(profile)]
-        known = " ".join([known, *wished, *loved])
+        known = " ".join([known, *wishes, *wished, *loved])
+        if self._lexicon and misquotes(text, known, state.language, is_first=not state.conversation.turns):
+            return replace(state, withheld=(*state.withheld, Withheld("fact", 1.0)))
         ranked = {candidate.item.id: rank for rank, candidate in enumerate(state.candidates)}
 
         def find(title: str) -> list[Item]:

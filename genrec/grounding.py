@@ -14,7 +14,7 @@ from rapidfuzz import fuzz
 from rapidfuzz.distance import Levenshtein
 
 from genrec.schema import Item, Language, Mention
-from genrec.text import has_cjk, normalise, words
+from genrec.text import has_cjk, normalise, second_person, words
 
 _BOLD = re.compile(r"\*\*([^*]+)\*\*")
 _YEAR = re.compile(r"(?<![\d.,:])(1[5-9]\d\d|20[0-4]\d)(?![\d%]|[.,:]\d)('?s\b|年代)?")
@@ -136,6 +136,50 @@ def turns_away(sentence: str, known_text: str, language: Language) -> bool:
     """Whether the sentence says that something was ruled out, in the ways that the bundled writer learned to, though the visitor (`known_text`) ruled
     nothing out. It would be false, and can hurt: "黑人音乐推荐" was once answered with "黑人音乐退散，其余的往前站。"."""
     return _TURNS_AWAY[language].search(sentence.strip()) is not None and not _DENIAL.search(known_text)
+
+
+_ANEW: Mapping[Language, re.Pattern[str]] = {
+    "en": re.compile(
+        r"\b(?:look(?:ed)?|start|try) again\b|^Next\.$|^Scratch that|\bgo another way, towards\b|^Recalculating|^Adjusted accordingly|\bi've kept (?:the idea|what you)\b|\boff the list\b"
+        r"|\bthe order changes\b|^More along those",
+        re.IGNORECASE,
+    ),
+    "zh": re.compile(
+        r"换一个|换个方向|不一样的|另作推荐|重新(?:推荐|排|看|筛|找)|一个跳过|^收到，跳过|^好，(?:换|下一|请下一)|^换[，。]|^不(?:合意|合口味|喜欢)就|再看看?别的|不合意就直说|刚才那|先放着"
+    ),
+}
+_QUOTED: Mapping[Language, re.Pattern[str]] = {
+    "en": re.compile(
+        r"\byou(?:'ve| have)? (?:said|mentioned|asked for)\s+([^,.:;!?]{2,60}?)(?=[,.:;!?]|$)"
+        r"|\b(?:you(?:'re| are)|being|feeling|feel) (tired|a bit low|restless|stressed|bored|homesick|anxious|lonely|burnt out|sleepy|heartbroken)\b",
+        re.IGNORECASE,
+    ),
+    "zh": re.compile(
+        r"[你您](?:提到|提了|说到|说过|看重)(?:了|的)?(?:正是)?([^，。！？：；]{2,16}?)(?=[，。！？：；]|$)"
+        r"|[你您](?:说|觉得|感觉)?(?:自己)?(有点累|心情低落|坐不住|压力很大|无聊|想家|焦虑|有点孤单|很兴奋|疲惫|失落|烦躁)"
+    ),
+}
+_MIN_SAID = 0.6  # of the characters of a Chinese phrase; a name in other words has fewer
+
+
+def misquotes(sentence: str, known_text: str, language: Language, *, is_first: bool) -> bool:
+    """Whether the sentence says that the visitor (`known_text`) named or felt something that he did not, or turned something down in a message that `is_first`, in the
+    ways that the bundled writer learned to: "你提到的游戏，它对得上" to one who asked for sights, "好，换一个" before anything was shown."""
+    if is_first and _ANEW[language].search(sentence.strip()):
+        return True
+    known = second_person(known_text).lower()
+    for match in _QUOTED[language].finditer(_BOLD.sub("·", sentence)):
+        if language == "zh":
+            said = [character for character in match[match.lastindex or 0] if has_cjk(character)]
+            if said and sum(character in known for character in said) < _MIN_SAID * len(said):
+                return True
+        else:
+            content = [
+                word for word in re.findall(r"[^\W\d_]{4,}", match[match.lastindex or 0].lower()) if word != "your"
+            ]
+            if content and not any(word[:4] in known for word in content):
+                return True
+    return False
 
 
 def _match(

@@ -38,7 +38,9 @@ _WORD_RE = re.compile(rf"[{_CJK}]+|\d+(?:[.,:]\d+)*|{_LETTER}+(?:['’\-]{_LETTE
 _TITLE = re.compile(r"\*\*.+?\*\*")
 _LOOP = re.compile(r"(.{1,12}?)\1{4,}|([^\W\d_].{5,40}?)\2")
 _DOUBLED = re.compile(r"\b(a|an|and|the|of|to|with|for) \1\b", re.IGNORECASE)
-_SAME_YEAR = re.compile(r"(?<!\d)((?:1[4-9]|20)\d\d)(?!\d).*(?<!\d)\1(?!\d)", re.DOTALL)  # "has 1979 and dates from 1979"
+_SAME_YEAR = re.compile(
+    r"(?<!\d)((?:1[4-9]|20)\d\d)(?!\d).*(?<!\d)\1(?!\d)", re.DOTALL
+)  # "has 1979 and dates from 1979"
 _SAME_WORDS, _SAME_CHARACTERS = 7, 12  # of a phrase said twice in a reply
 _TITLE_MARK = "**"
 _MAX_TITLE = 120  # characters; a ** that is not closed by then opened no title, and must not hold the rest back
@@ -124,6 +126,12 @@ def names_twice(text: str, labels: Collection[str]) -> bool:
     found = re.findall(r"([\w'’-]+(?: [\w'’-]+){0,2}?)(?:,| and| plus) (?=(\1))", text.lower())
     found += re.findall(r"([\u3400-\u9fff]{2,6}?)[和加与跟、](?=(\1))", text)
     return any(label in labels for label, _ in found)
+
+
+def says_twice(text: str, wishes: Iterable[str]) -> bool:
+    """Whether a sentence says a wish of several words or Chinese characters twice: "it has to work for action flick and for action flick"."""
+    untitled = _TITLE.sub("·", text).lower()
+    return any(untitled.count(wish.lower()) > 1 for wish in wishes if " " in wish or len(wish) > 2 and has_cjk(wish))
 
 
 def units(text: str) -> set[str]:

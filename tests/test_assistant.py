@@ -558,3 +558,34 @@ def test_the_model_reads_what_the_visitor_likes_already_and_may_speak_of_it(
     assert line + title in reply.messages[0]["content"]
     assert reply.text == told.format(title)
     assert line not in last(assistant, message).messages[0]["content"]
+
+
+@pytest.mark.parametrize(
+    ("message", "first", "category"),
+    [
+        ("something slow with spaceships", "You said calligraphy, so here goes.", "fact"),
+        ("something slow with spaceships", "You said spaceships, so here goes.", None),
+        ("something slow with spaceships", "Scratch that.", "fact"),
+        ("a list for cleaning", "When you're bored, I'd keep it simple.", "fact"),
+        ("i am bored", "When you're bored, I'd keep it simple.", None),
+        ("推荐几个安静的景点", "既然你觉得无聊，看这个。", "fact"),
+        ("推荐几个安静的景点", "你提到的桌游，它对得上。", "fact"),
+        ("推荐几个安静的景点", "你提到的安静景点，它对得上。", None),
+        ("推荐几个安静的景点", "好，那就找个不一样的。", "fact"),
+        ("find me an action flick", "It has to work for action flick and for action flick.", "broken"),
+    ],
+)
+def test_the_visitor_is_not_said_to_have_said_what_he_did_not(make_assistant, scripted, message, first, category):
+    whole = "Fine." if first.isascii() else "好的。"
+    engine = scripted([f"{first} {whole}", whole], lexicon=frozenset(units(f"{first} {whole}")))
+    reply = last(make_assistant(engine), message)
+    assert [one.category for one in reply.withheld] == ([category] if category else [])
+    assert reply.text.startswith(whole if category else first)
+
+
+def test_a_reply_may_begin_anew_once_there_was_one(make_assistant, scripted):
+    """ "Another one, then" is no answer to a first message."""
+    said = "好，那就找个不一样的。"
+    assistant = make_assistant(scripted([said, "好的。"], lexicon=frozenset(units(said))))
+    before = Conversation(turns=(Turn("user", "推荐几个景点"), Turn("assistant", "看看故宫。")))
+    assert last(assistant, "不要这个", before).text == said
