@@ -12,6 +12,7 @@ import itertools
 import json
 import math
 import random
+import statistics
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -32,6 +33,7 @@ from genrec.train.corpus import Corpus, Dialogue
 
 _WITH_ITEMS = ("recommend", "more", "reject", "refine", "mix", "mood", "occasion")
 _DIVERSE = Sampling(temperature=0.8, top_p=0.9)  # what diversity is measured at
+_NUM_ALIKE = 6  # messages whose replies are compared; those of one message say little
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
 BOLD = re.compile(r"\*\*(.+?)\*\*")
 Figure = float | dict[str, Any]  # a number, or a share with its interval and how many it is of
@@ -176,13 +178,13 @@ def evaluate_served(
             counts["more_about_it_of"] += 1
             counts["more_about_it"] += tells_of(more, rejected, language)
         figures |= _shares(counts, f"served_{{}}_{language}")
-        message = corpus.asks("recommend", rng.choice(corpus.items), language, rng)
-        figures[f"self_bleu_4_{language}"] = self_bleu_4(
-            [
-                last_reply(assistant, Conversation(), message, replace(_DIVERSE, seed=number), language).text
-                for number in range(20)
-            ]
-        )
+        alike = []
+        for _ in range(_NUM_ALIKE):
+            message = corpus.asks("recommend", rng.choice(corpus.items), language, rng)
+            samplings = [replace(_DIVERSE, seed=number) for number in range(20)]
+            replies = [last_reply(assistant, Conversation(), message, one, language).text for one in samplings]
+            alike.append(self_bleu_4(replies))
+        figures[f"self_bleu_4_{language}"] = statistics.fmean(alike)
     return figures
 
 
