@@ -12,8 +12,8 @@ import itertools
 import json
 import math
 import random
-import statistics
 import re
+import statistics
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
@@ -179,7 +179,7 @@ def evaluate_served(
             counts["more_about_it"] += tells_of(more, rejected, language)
         figures |= _shares(counts, f"served_{{}}_{language}")
         alike = []
-        for _ in range(_NUM_ALIKE):
+        for _ in range(min(_NUM_ALIKE, max(1, num_dialogues // 4))):
             message = corpus.asks("recommend", rng.choice(corpus.items), language, rng)
             samplings = [replace(_DIVERSE, seed=number) for number in range(20)]
             replies = [last_reply(assistant, Conversation(), message, one, language).text for one in samplings]
