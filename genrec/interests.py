@@ -103,7 +103,7 @@ _STOPS_ZH = "没有|没|是|在|把|告诉|查|地址|电话|信息|评分|评�
 _OTHERS_ZH = (
     "你好|您好|嗨|哈喽|在吗|请问|请|麻烦|劳驾|谢谢|谢了|多谢|嗯|好的|好吗|行吗|吗|呢|呗|吧|啊|呀|哦|么|嘛|了|着|过|下|一下|一会|能不能|能否|能|可不可以|可以|可|会|帮忙|帮|给|为|替|咱|我|你|您|他|她|它|们|俩|大家|"
     "女朋友|男朋友|女友|男友|老婆|老公|妻子|丈夫|爸爸|妈妈|爸妈|父母|儿子|女儿|爷爷|奶奶|老爸|老妈|朋友|友人|同事|同学|对象|亲戚|客户|闺蜜|带|陪|去|来|到|出去|出来|外出|过来|一起|住下|住宿|住店|入住|住|用餐|就餐|聚餐|吃饭|休息|游玩|出游|出差|玩|转转|走走|看看|"
-    "放[暑寒]?假|知道|觉得|什么|啥|哪里|哪儿|哪|怎么样|多少|最近|今天|明天|今晚|现在|刚刚|刚|最好|最|都|也|就|还|再|又|先|更好|更|比较|很|非常|特别|如果|的话|然后|顺便|另外|对了|当然|行|不少|"
+    "放[暑寒]?假|知道|觉得|什么|啥|哪里|哪儿|哪|怎么样|多少|多久|多大|多长|最近|今天|明天|今晚|现在|刚刚|刚|最好|最|都|也|就|还|再|又|先|更好|更|比较|很|非常|特别|如果|的话|然后|顺便|另外|对了|当然|行|不少|"
     f"不要|不想|不喜欢|不爱|不看|不吃|不能|不含|讨厌|除了|受不了|没兴趣|别|以外|之外|跟|{_MEASURE_ZH}"
 )
 _WALL_ZH = re.compile(f"(?:{_STOPS_ZH}|{_OTHERS_ZH}|{_WISHES_ZH})+")
@@ -195,8 +195,6 @@ _ASKS: tuple[tuple[Intent, str], ...] = (
     ("about", r"\btell me (?:more|about)\b|\bmore about\b|\bwhat(?:'s| is) (?:it|that|this|the \w+) (?:about|like)\b|\bmore (?:details|info)|\bdescribe\b|讲讲|说说|介绍一下|详细|讲的(?:是)?什么|多说"),
     ("reject", r"\b(?:seen|read|heard|played|watched|tried|own|know) (?:it|that|this|those|them|both|all|the (?:first|second|last|other))\b|\b(?:already|have) (?:seen|read|heard|played|watched|own|tried)\b|\bnot (?:that|this|those)(?: one)?s?\b|\bsomething else\b|\banother(?: one)?\b|\bdon'?t like (?:it|that|this|them|those)\b|\bnext\b$|看过|听过|读过|玩过|去过|吃过|换一个|换个|换一部|不要这个|不喜欢这|别的"),
     ("more", r"\bmore like (?:this|that|it|these)\b|\bsimilar\b|\bmore of (?:this|that|the same)\b|^more\b|再来|类似|差不多的|还有吗|同类"),
-    ("thanks", r"^(?:ok(?:ay)?[,!. ]*)?(?:thanks|thank you|thx|cheers|perfect|great)[\w ,!.]{0,24}$|^(?:好的?[,， ]*)?(?:谢谢|多谢|感谢)"),
-    ("greeting", r"^(?:hi|hello|hey|yo|good (?:morning|evening|afternoon))(?: there)?[!. ,]*$|^(?:你好|您好|嗨|哈喽|在吗)[!！。~ ]*$"),
 )  # fmt: skip
 _LONG_TITLE = 8  # characters that a title must have to be known with a typing error inside a sentence
 _INTENTS = tuple((intent, re.compile(pattern, re.IGNORECASE)) for intent, pattern in _ASKS)
@@ -225,11 +223,31 @@ _ASKED_NUMBERS = tuple(
 _QUESTION = re.compile(
     r"[?？]|吗|呢|怎么样|什么|多[长少久]|哪|^(?:is|are|does|do|how|what|who|when|where|can|could)\b", re.IGNORECASE
 )
+# What is said out of courtesy: how a talk begins, what thanks or ends it, and praise with nothing else beside it.
 _GREETING = re.compile(
-    r"(?:hi+|hell+o+|hey+|good (?:morning|evening|afternoon|day))\b|你好|您好|嗨|哈喽", re.IGNORECASE
+    r"\W*(?:hi+(?:ya)?|hell+o+|hey+|yo|howdy|greetings|sup|ciao|good (?:morning|evening|afternoon|day)|what'?s up|how(?:'s it| is it|'re| are| r)? (?:you|u|things|life|doing|going)|nice to meet you"
+    r"|(?:i'?m|i am) (?:\w+ )?(?:fine|good|great|well|okay|ok))\b|\W*(?:你好|您好|大家好|嗨|哈[喽罗啰]|[早中晚]上好|[上中下]午好|早安|早(?!\w)|在吗|在不在|有人吗|你是谁)",
+    re.IGNORECASE,
+)
+_THANKS = re.compile(
+    r"\b(?:thanks?|thx|ty|tysm|cheers|appreciate|(?:good)?bye|good ?night|see (?:you|ya)|take care|farewell|that(?:'s| is) all)\b"
+    r"|(?:谢谢|[多感]谢)(?:[你您]的?(?:推荐|介绍|建议|帮[助忙]))?|谢[了啦]|辛苦|3q|再见|拜拜|晚安|回见|(?:下次|下回|回头|明天|改天)见",
+    re.IGNORECASE,
+)
+_PRAISED = re.compile(
+    r"\W*(?:(?:ok(?:ay)?|oh|wow|that(?:'?s| is| was)?|it(?:'?s| is| was)?|this is|(?:that )?sounds?|looks?|you did|you'?re|me too|an?|the|so|very|really|pretty|just)\W+)*"
+    r"(?:great|perfect|cool|awesome|good|nice|excellent|wonderful|amazing|lovely|fantastic|brilliant|best)(?:\W+(?:job|work|one|idea|then|lol|haha|man|buddy))*\W*"
+    r"|\W*(?:太|很|真|挺|非常)?(?:好|棒|赞|不错|完美|可以)[了啊呀的吧]*\W*",
+    re.IGNORECASE,
+)
+_MAX_COURTESY = 8  # words of a message that is nothing else
+_FACT_ASKED = re.compile(  # a fact of something, which must be on the table
+    r"\b(?:how (?:long|old|big|tall|far|much)|where|when) (?:is|was|are|were|does|do|did) (?:it|that|this|he|she|they)\b"
+    r"|多(?:久|大|长|高|少钱)|几[岁点]|哪一?年|哪国|在(?:哪[里儿]?|什么地方)(?:[啊呀呢吗]|知道)*\W*$",
+    re.IGNORECASE,
 )
 _REQUEST = re.compile(
-    r"\b(?:recommend|suggest|find|give|show)\b|\b(?:some|any)(?:thing|where)\b|推荐|介绍|随便|来点|找[点个些]",
+    r"\b(?:recommend|suggest|find|give|show)\b|\b(?:some|any)(?:thing|where)\b|\b(?:surprise|bored|pick|choose)\b|推荐|介绍|随便|无聊|都[行好]|来点|找[点个些]",
     re.IGNORECASE,
 )
 _PRAISE = re.compile(
@@ -452,9 +470,8 @@ def understand(
     ]
     interests = [replace(interest, text=message[interest.start : interest.end]) for interest in interests]
     has_wish = bool(interests or constraints or named or kinds)
-    if intent == "none" or intent in ("greeting", "thanks") and has_wish:
-        is_chat = not has_wish and _GREETING.match(text.strip()) and len(words(text)) <= 8 and not _REQUEST.search(text)
-        intent = "greeting" if is_chat else "recommend"
+    if intent == "none":
+        intent = "recommend" if has_wish else _courtesy(text)
     if intent == "recommend" and named and set(named) <= set(last_items) and not interests and not compared:
         rest = _blanked(text, [(start, end) for _, start, end in named_spans])  # a title may have a "not" in it
         intent = _of_the_shown(rest, len(words(rest)))
@@ -623,6 +640,18 @@ def _with_feeling(
             (*(id for id in ids if id not in gone), *(item.id for item, said in feelings.items() if wanted in said))
         )
     )
+
+
+def _courtesy(text: str) -> Intent:
+    """What a message without any wish is: a greeting, thanks (also a farewell or praise), a question about what is on the table, else a request."""
+    if _REQUEST.search(_THANKS.sub("", text)):  # 谢谢你的推荐 asks for none
+        return "recommend"
+    if len(words(text)) <= _MAX_COURTESY:
+        if _GREETING.match(text):
+            return "greeting"
+        if _THANKS.search(text) or _PRAISED.fullmatch(text):
+            return "thanks"
+    return "about" if _FACT_ASKED.search(text) else "recommend"
 
 
 def _which(text: str, shown: Sequence[Item]) -> Sequence[Item]:

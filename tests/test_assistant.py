@@ -275,6 +275,11 @@ def test_who_says_what_he_wants_or_only_greets_is_not_questioned(make_assistant,
     assert "mood" not in last(make_assistant(scripted(["Fine."])), message).notice
 
 
+def test_a_question_about_nothing_on_the_table_gets_picks(make_assistant, scripted):
+    reply = last(make_assistant(scripted(["Fine."])), "who directed it?")
+    assert ", two picks" in reply.messages[0]["content"]
+
+
 def test_the_question_is_asked_twice_at_most(make_assistant, scripted):
     assistant, conversation, notices = make_assistant(scripted(["Fine."])), Conversation(), []
     for _ in range(3):
@@ -512,6 +517,7 @@ def test_in_open_mode_a_pick_beyond_the_catalogue_is_shown_and_said_to_be_unveri
         ("a movie starring Jodie Foster", "does not say what meets “starring Jodie Foster”"),
         ("谁导演的？", "哪一个"),
         ("who directed it?", "Which one"),
+        ("大约能玩多久？", "哪一个"),
     ],
 )
 def test_what_the_catalogue_cannot_give_is_said(make_assistant, scripted, message, said):

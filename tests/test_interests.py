@@ -387,6 +387,13 @@ def test_hard_conditions_become_exact_limits(read, message, expected):
         ("Hi, I want a comedy", "recommend"), ("why not a comedy?", "recommend"),
         ("hello, do you have films?", "recommend"), ("Good evening!", "greeting"), ("龙猫是谁的作品？", "maker"), ("这首歌出自谁", "maker"),
         ("I'm afraid Plants vs. Zombies isn't my thing, have you something else?", "reject"), ("Dune vs Arrival", "compare"),
+        ("hi there 👋", "greeting"), ("howdy", "greeting"), ("I am doing fine, you?", "greeting"), ("晚上好", "greeting"), ("哈罗～", "greeting"),
+        ("早", "greeting"), ("hi, surprise me", "recommend"), ("你好，我无聊", "recommend"), ("good evening, find me a film", "recommend"),
+        ("thank you so much 🙏", "thanks"), ("太好了谢谢", "thanks"), ("谢谢你的推荐", "thanks"), ("谢谢，换一个", "reject"),
+        ("See you later", "thanks"), ("good night", "thanks"), ("再见！", "thanks"), ("下次见", "thanks"), ("晚安", "thanks"),
+        ("Sounds good.", "thanks"), ("you did a great job", "thanks"), ("不错", "thanks"), ("great movies about dogs", "recommend"),
+        ("大约能玩多久？", "about"), ("他现在多大呢？", "about"), ("制片地区在哪里？", "about"), ("How long is it?", "about"),
+        ("在哪里可以吃到烤鸭", "recommend"), ("什么时候去云南最好", "recommend"),
     ],
 )  # fmt: skip
 def test_what_a_message_asks_for(read, message, intent):
