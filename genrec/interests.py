@@ -34,6 +34,14 @@ _CLAUSE = re.compile(
     r"\s*[(（]\d{4}[)）]|(?:[!?;:,/~…\n。！？；：，、()（）]|\.(?!\d)|\s[-–—]+\s)+|(?<!war)(?<!when)(?<!while)\s+(?=i(?:'?[md]|'ve|'ll)?\s)|(?<!anything)(?<!nothing)\s+but\s+|\s+(?:though|although|except for|except|because|so that|which|and also)\s+|但是|但|不过|而且|因为|(?=anything but)|\s+(?=that (?:isn'?t|is not|aren'?t|are not|doesn'?t))|\s+(?=without\b)|\s+(?=(?:with|and) no\b)|(?<!why)\s+(?=not\s)|(?=除了)",
     re.IGNORECASE,
 )
+# A kind that is named beside the one that is wanted: near it ("周边有什么餐馆"), or what it holds or is for ("something to do that includes songs").
+_BESIDE = re.compile(r"(?:周边|附近|旁边|周围)[^，。！？；,]{0,8}$|\bnear(?:by)?\s+(?:\w+\s+){0,2}$", re.IGNORECASE)
+_BESIDE_AFTER = re.compile(r"\s+(?:nearby|close\s+by|around\s+(?:it|there))\b", re.IGNORECASE)
+_WITHIN = re.compile(
+    r"\b(?:with|without|includ(?:es?|ing)|featur(?:es?|ing)|about|from|based\s+on|for|of|like\s+the|involv(?:es?|ing)|at|in|during|over)\s+(?:(?!and\b|or\b|to\b)[\w'-]+\s+){0,2}$",
+    re.IGNORECASE,
+)
+_HOLDS_ZH = re.compile("提供|[带含]|包括|配")
 _CONTRAST = re.compile(
     r"\b(?:but|though|although)\b|但是?|不过", re.IGNORECASE
 )  # what follows is liked unless it says no itself
@@ -84,7 +92,7 @@ _OTHERS_EN = "|".join((
 _WALL_EN = re.compile(
     rf"(?<![\w'-])(?:(?P<wish>{_WISHES_EN})|(?P<stop>{_STOPS_EN})|(?P<other>{_OTHERS_EN}))(?![\w'-])", re.IGNORECASE
 )
-_PREPOSITIONS = r"like|such\s+as|similar\s+to|along\s+the\s+lines\s+of|with|by|\w+ed\s+by|from|about|for|in|on|at|around|featuring|starring|based\s+on|involving|including|after|before|during|near|over|under|between|without"
+_PREPOSITIONS = r"like|such\s+as|similar\s+to|along\s+the\s+lines\s+of|with|by|\w+ed\s+by|from|about|for|in|on|at|around|featuring|starring|based\s+on|involv(?:es?|ing)|includ(?:es?|ing)|after|before|during|near|over|under|between|without"
 _BEFORE_EN = re.compile(  # what a phrase does not begin with: articles, amounts, adverbs, "a list of"
     rf"(?:[\W_]+|(?:(?:(?:play)?lists?|mix(?:tapes?)?|collections?|selections?)\s+(?:of|for|with|to)|better\s+at|(?:ideas?|suggestions?|recommendations?|(?:my\s+)?knowledge|examples?|choices|versions?|types?|kinds?|sorts?|genres?)\s+(?:of|for|on|about)|"
     r"a|an|the|some|all|every|each|both|either|good|great|nice|decent|these|those|another|other|more|most|much|many|few|couple|lots?|plenty|bunch|little|bit|kinda|sorta|two|three|else|my(?=\s+favou?rite)|of|to|as|up|out|and|or|but|&|no|so|less|then|too|very|super|"
@@ -99,11 +107,11 @@ _AFTER_EN = re.compile(  # what a phrase does not end with
 _JOINT_EN = re.compile(rf"\s+(?:(?:and|or|&)\s+)?(?:{_PREPOSITIONS}|and|or|&|a|an|the)\s+", re.IGNORECASE)
 _MEASURE_ZH = "[一两二三四五几这那哪每某]?[个家部本张款道首位条种些点台辆套次顿份座间类]"
 _WISHES_ZH = "想要|想|要|喜欢|爱|推荐|找|寻|求|需要|介绍|希望|有没有|有|吃到?|喝|看|听|读|学|买|逛|试试|尝尝|预定|预订|订|租|安排|提供|供|打听|来(?=$|[一两几点些部首本])"
-_STOPS_ZH = "没有|没|是|在|把|告诉|查|地址|电话|信息|评分|评价|价格|最低|票价|门票|人均|消费|预算|时长|时间|周边|符合|要求|条件|别的"
+_STOPS_ZH = "没有|没|是|在|把|告诉|查|地址|电话|信息|评分|评价|价格|最低|票价|门票|人均|消费|预算|时长|时间|周边|附近|旁边|周围|符合|要求|条件|别的"
 _OTHERS_ZH = (
     "你好|您好|嗨|哈喽|在吗|请问|请|麻烦|劳驾|谢谢|谢了|多谢|嗯|好的|好吗|行吗|吗|呢|呗|吧|啊|呀|哦|么|嘛|了|着|过|下|一下|一会|能不能|能否|能|可不可以|可以|可|会|帮忙|帮|给|为|替|咱|我|你|您|他|她|它|们|俩|大家|"
     "女朋友|男朋友|女友|男友|老婆|老公|妻子|丈夫|爸爸|妈妈|爸妈|父母|儿子|女儿|爷爷|奶奶|老爸|老妈|朋友|友人|同事|同学|对象|亲戚|客户|闺蜜|带|陪|去|来|到|出去|出来|外出|过来|一起|住下|住宿|住店|入住|住|用餐|就餐|聚餐|吃饭|休息|游玩|出游|出差|玩|转转|走走|看看|"
-    "放[暑寒]?假|知道|觉得|什么|啥|哪里|哪儿|哪|怎么样|多少|多久|多大|多长|最近|今天|明天|今晚|现在|刚刚|刚|最好|最|都|也|就|还|再|又|先|更好|更|比较|很|非常|特别|如果|的话|然后|顺便|另外|对了|当然|行|不少|"
+    "放[暑寒]?假|知道|觉得|什么|啥|哪里|哪儿|哪|怎么样|多少|多久|多大|多长|最近|今天|明天|今晚|现在|刚刚|刚|最好|最|都|也|就|还|再|又|先|更好|更|比较|很|非常|特别|时候|如果|的话|然后|顺便|另外|对了|当然|行|不少|"
     f"不要|不想|不喜欢|不爱|不看|不吃|不能|不含|讨厌|除了|受不了|没兴趣|别|以外|之外|跟|{_MEASURE_ZH}"
 )
 _WALL_ZH = re.compile(f"(?:{_STOPS_ZH}|{_OTHERS_ZH}|{_WISHES_ZH})+")
@@ -406,6 +414,8 @@ def understand(
         for item, start, end in sorted(titled, key=lambda one: one[1])
         if _has_mark(text, start, end) or not _is_attribute(found, start, end)
     ]
+    asides = _asides(text, found)
+    found = [_described(one, text, vocabulary) if one in asides else one for one in found]
     titles = [match.span(match.lastindex or 0) for match in _TITLES.finditer(text)]
     spent = [*titles, *(span for _, *span in named_spans), *(match.span() for match in _SPENT.finditer(text))]
     found = _without(found, spent)
@@ -417,7 +427,7 @@ def understand(
             text, [(start, end) for _, start, end in named_spans]
         ).strip()  # "Plants vs. Zombies" compares nothing
         intent = next((asked for asked, pattern in _INTENTS if pattern.search(rest)), "none")
-    kinds = _kinds(text, found, fields, intent)
+    kinds = _kinds(_blanked(text, [(one.start, one.end) for one in asides]), found, fields, intent)
     lesser_known = [
         match.span()
         for match in LESSER_KNOWN.finditer(text)
@@ -448,7 +458,11 @@ def understand(
     ]
     stated = [one for one in stated if not any(one.start < new.end and new.start < one.end for new in compared)]
     constraints = stated + [replace(one, text=message[one.start : one.end]) for one in compared]
-    masked = _masked(text, titles, [(start, end) for _, start, end in named_spans], found, constraints, lesser_known)
+    spent = [
+        *((start, end) for _, start, end in named_spans),
+        *((one.start, one.end) for one in asides if _is_beside(text, one)),
+    ]
+    masked = _masked(text, titles, spent, found, constraints, lesser_known)
     feelings = _feelings(text, named_spans, intent, last_items, compared)
     asked_for = [  # by its title; of a work that means "such as this one"
         Interest(
@@ -692,6 +706,42 @@ def _kinds(text: str, found: list[Found], fields: Fields, intent: Intent) -> tup
     if _PLACE_TO_EAT.search(text):
         named = [kind for kind in named if kind != "place"]
     return tuple(dict.fromkeys(own or named))
+
+
+def _asides(text: str, found: Sequence[Found]) -> list[Found]:
+    """The kinds that a message names beside the one it wants; none where no other would be left."""
+    kinds = [one for one in found if one.group == "kinds"]
+    clause_ends = [match.start() for match in re.finditer(r"[，。！？；,.!?;\n]", text)] + [len(text)]
+    asides = []
+    for one in kinds:
+        low = max((end + 1 for end in clause_ends if end < one.start), default=0)
+        high = min(end for end in clause_ends if end >= one.end)
+        others = [other for other in kinds if other.term != one.term]
+        if _is_beside(text, one):
+            is_aside = bool(others)
+        elif has_cjk(text[one.start : one.end]):  # it describes the kind behind it: "提供早餐的酒店", not "好看的电影和好听的歌"
+            is_joined = text[one.end : one.end + 1] in tuple("和与及、") and not _HOLDS_ZH.search(text, low, one.start)
+            is_aside = not is_joined and any(
+                one.end < other.start < high and text[other.start - 1] == "的" for other in others
+            )
+        else:
+            is_aside = bool(_WITHIN.search(text, low, one.start)) and (
+                any(low <= other.start < one.start for other in others)
+                or not {one.term} & set(_implied_kinds(text[low : one.start]) or {one.term})
+            )
+        if is_aside:
+            asides.append(one)
+    return asides
+
+
+def _is_beside(text: str, found: Found) -> bool:
+    return bool(_BESIDE.search(text[: found.start]) or _BESIDE_AFTER.match(text, found.end))
+
+
+def _described(kind: Found, text: str, vocabulary: Vocabulary) -> Found:
+    """What a kind that is named beside another says of it: "songs" are music; else only that no other is wanted."""
+    tag = vocabulary.tag(text[kind.start : kind.end])
+    return replace(kind, group="tags", term=tag) if tag in vocabulary.terms["tags"] else replace(kind, group="aside")
 
 
 @lru_cache(maxsize=1024)
@@ -1049,7 +1099,7 @@ def _interests(message: str, masked: str, found: list[Found], turn: int) -> list
             terms = [one for one in found if low <= one.start < high]
             tags = tuple(dict.fromkeys(one.term for one in terms if one.group in ("tags", "moods", "countries")))
             text = message[low:high]
-            is_kind = any(one.group == "kinds" and (one.start, one.end) == (low, high) for one in terms)
+            is_kind = any(one.group in ("kinds", "aside") and (one.start, one.end) == (low, high) for one in terms)
             if not _TO_US.search(clause) and (tags or is_object and is_like and not is_kind and not _is_empty(text)):
                 interests.append(Interest(text, is_like, tags, low, high, turn))
         is_wished = is_wished or has_own_wish

@@ -638,6 +638,29 @@ def test_who_wants_to_learn_one_dish_wants_the_dish(heard, message, kinds):
 
 
 @pytest.mark.parametrize(
+    ("message", "kinds", "phrases"),
+    [
+        ("请帮我找个景点呗，最好把周边有什么餐馆一起查一下。", ("place",), []),
+        ("帮我找个免费的景点，再看看附近有没有餐厅。", ("place",), ["免费的景点"]),
+        ("附近有什么好吃的餐馆", ("dish",), ["好吃的餐馆"]),
+        ("想找一个能提供中式餐厅和接待外宾的酒店", ("place",), ["中式餐厅", "接待外宾的酒店"]),
+        ("改编自小说的电影", ("film",), []),
+        ("好看的电影和好听的歌", ("film", "album"), []),
+        ("something fun to do that includes songs", ("activity",), ["fun", "songs"]),
+        ("activities with food", ("activity",), ["activities with food"]),
+        ("a hotel with a restaurant nearby", ("place",), []),
+        ("something to watch during dinner", ("film", "series"), []),
+        ("music for a dinner party", ("album",), ["music for a dinner party"]),
+        ("books and movies with dragons", ("book", "film"), ["movies with dragons"]),
+    ],
+)
+def test_a_kind_beside_the_one_that_is_wanted_is_none(heard, message, kinds, phrases):
+    profile = heard(message)
+    assert profile.kinds == kinds
+    assert [wish.text for wish in profile.likes] == phrases
+
+
+@pytest.mark.parametrize(
     "message",
     ["recommend something", "anything is fine", "surprise me", "I'm bored", "?", "随便", "什么都行", "你有什么好推荐的吗", "Hi, can you recommend something?", "a film", "给我推荐一个吧，我也不知道想要什么"],
 )  # fmt: skip
