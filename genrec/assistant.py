@@ -32,6 +32,7 @@ from genrec.interests import (
     named_items,
     shortened,
     understand,
+    without_greeting,
 )
 from genrec.language import detect_language
 from genrec.onboarding import question_for
@@ -356,7 +357,7 @@ class Assistant(Explaining):
             shelf = tuple(new if old.parts else old for old, new in zip(held.shelf, fitted, strict=True))
         else:
             previous = conversation.turns[-1].text if conversation.turns else ""
-            said = "" if is_vague(message) else without_self_description(message)
+            said = "" if is_vague(message) else without_greeting(without_self_description(message))
             ranking = self._retriever.rank(
                 understanding.profile,
                 said,

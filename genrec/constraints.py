@@ -128,7 +128,7 @@ _PLAYERS = re.compile(
     re.IGNORECASE,
 )
 _FREE = re.compile(
-    r"(?:门票|票价|价格|消费)?(?:是|要)?免费(?:的)?|不(?:要|花|收)(?:钱|门票|费)|\bfor\s+free\b|\bfree\s+(?:of\s+charge|admission|entry|entrance)\b|\bcosts?\s+nothing\b",
+    r"(?:门票|票价|价格|消费)?(?:是|要)?免费(?:的)?|不(?:要|花|收)(?:钱|门票|费)|\bfor\s+free\b|\bfree\s+(?:of\s+charge|admission|entry|entrance)\b|\b(?:no|without\s+(?:an?\s+|any\s+)?)\s*(?:entry|entrance|admission)\s+fees?\b|(?:无需|免)门?票|\bcosts?\s+nothing\b",
     re.IGNORECASE,
 )
 _CHILD = re.compile(
@@ -220,7 +220,8 @@ _NO_NAME = re.compile(
     r"(?:(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|January|February|March|April|May|June|July|August|September|October|November|December|The|A|An|My|I)\b"
 )
 _SHOWN_ACTOR = re.compile(
-    rf"\b(?:(?i:starring|featuring)|(?i:movies?|films?|series|shows?)\s+with)\s+({_PERSON})(?![\w.])"
+    rf"\b(?:(?i:starring|featuring)|(?i:movies?|films?|series|shows?)\s+with)\s+(?P<led>{_WHOLE_NAME})(?!\w)"
+    rf"|\b(?:with\s+)?(?P<acting>{_WHOLE_NAME})\s+(?i:in\s+it|in\s+the\s+cast|(?:acts?|acting|stars?|starring|plays)(?=\s+in))\b"
 )
 _OF_PERSON_ZH = re.compile(
     r"(?:导演|执导|(?P<acts>主?演)|[拍唱写])?的(?:新|老|经典|代表)?(?:歌|专辑|音乐|唱片|电影|片|作品|书|小说|剧|戏)"
@@ -1061,8 +1062,9 @@ def _people(message: str, fields: Fields, kinds: Collection[str]) -> Iterator[_N
                 yield _Named(one.name if one else "actor", message[start:end], start, end)
     if fields.by_name and not actor and set(kinds) <= {"film", "series"}:
         for match in _SHOWN_ACTOR.finditer(message):  # then the visitor hears that the catalogue does not say
-            if " " in match[1]:
-                yield _Named("actor", match[1], match.start(), match.end(1))
+            name = match["led"] or match["acting"]
+            if " " in name:
+                yield _Named("actor", name, match.start(), match.end())
 
 
 def _switches(message: str, fields: Fields, kinds: Collection[str]) -> Iterator[_Named]:

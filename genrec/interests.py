@@ -120,8 +120,11 @@ _BEFORE_ZH = re.compile(
     r"[^\w]+|[一两几这那][个家部本张款首条种些](?=.)|[这那][道些个种样][^的]{0,3}的|的|和|与|及|或者?|并且|且|做|吃|喝|讲|适合|关于|像|类似"
 )
 _AFTER_ZH = re.compile(
-    r"(?:[^\w)）]+|[这那][一两道个]*菜|[这那]样|的|和|与|及|或者?|并且|且|之类|等等?|想|左右|(?<=[店馆点])好)$"
+    r"(?:[^\w)）]+|》.*|[这那][一两道个]*菜|[这那]样|的|和|与|及|或者?|并且|且|之类|等等?|想|左右|(?<=[店馆点])好)$"
 )
+_DONE_THERE = re.compile("(?:做[得的]?(?:很|比较|最)?好)?的(?:餐馆|餐厅|饭店|饭馆)$")  # who looks for "能做烤鸭的餐馆" wants the dish
+_HAS_ONLY = re.compile("很?有[些点过]?")
+_ASKS_ZH = re.compile("[?？吗么]|有没有|什么|啥|哪|推荐|[找求想要给帮]|来[一点几个]")
 _JOINT_ZH = re.compile("的|和|与|或者?|以及|还有")
 _AND = re.compile(r"\s+(?:and|or|&)\s+|[和与或]|以及|还有", re.IGNORECASE)
 _EMPTY = frozenset(
@@ -134,7 +137,7 @@ _EMPTY = frozenset(
         "in on and or like recipe recipes dish dishes food course courses class classes activity activities product products gift gifts gadget "
         "gadgets novel novels record records trip trips people person someone somebody everyone folks 这个 那个 这些 那些 这里 那里 别的 其他 其它 东西 电影 片子 书 音乐 歌 歌曲 游戏 地方 景点 菜 道菜 这道菜 课程 活动 剧 好看 "
         "好听 好吃 好玩 好 不错 合适 的 主意 建议 办法 推荐 饭 行程 好吃的 好看的 好听的 "
-        "好玩的 小说 剧集 电视剧 专辑 美食 好物 礼物 课"
+        "好玩的 小说 剧集 电视剧 专辑 美食 食物 好物 礼物 课"
     ).split()
 )
 
@@ -234,7 +237,7 @@ _QUESTION = re.compile(
 # What is said out of courtesy: how a talk begins, what thanks or ends it, and praise with nothing else beside it.
 _GREETING = re.compile(
     r"\W*(?:hi+(?:ya)?|hell+o+|hey+|yo|howdy|greetings|sup|ciao|good (?:morning|evening|afternoon|day)|what'?s up|how(?:'s it| is it|'re| are| r)? (?:you|u|things|life|doing|going)|nice to meet you"
-    r"|(?:i'?m|i am) (?:\w+ )?(?:fine|good|great|well|okay|ok))\b|\W*(?:你好|您好|大家好|嗨|哈[喽罗啰]|[早中晚]上好|[上中下]午好|早安|早(?!\w)|在吗|在不在|有人吗|你是谁)",
+    r"|(?:i'?m|i am) (?:\w+ )?(?:fine|good|great|well|okay|ok))(?![\w-])|\W*(?:你好|您好|大家好|嗨|哈[喽罗啰]|[早中晚]上好|[上中下]午好|早安|早(?!\w)|在吗|在不在|有人吗|你是谁)",
     re.IGNORECASE,
 )
 _THANKS = re.compile(
@@ -668,6 +671,12 @@ def _courtesy(text: str) -> Intent:
     return "about" if _FACT_ASKED.search(text) else "recommend"
 
 
+def without_greeting(message: str) -> str:
+    """The message less how it says hello: "HI" is no part of a title."""
+    greeting = _GREETING.match(message)
+    return message[greeting.end() :] if greeting else message
+
+
 def _which(text: str, shown: Sequence[Item]) -> Sequence[Item]:
     """Those of the items just shown that a message without a title means: "seen the first one" means one, "seen it" all."""
     match = _ORDINAL.search(text)
@@ -719,7 +728,7 @@ def _asides(text: str, found: Sequence[Found]) -> list[Found]:
         others = [other for other in kinds if other.term != one.term]
         if _is_beside(text, one):
             is_aside = bool(others)
-        elif has_cjk(text[one.start : one.end]):  # it describes the kind behind it: "提供早餐的酒店", not "好看的电影和好听的歌"
+        elif has_cjk(text[one.start : one.end]):  # "提供早餐的酒店" are hotels; "好看的电影和好听的歌" are films and songs
             is_joined = text[one.end : one.end + 1] in tuple("和与及、") and not _HOLDS_ZH.search(text, low, one.start)
             is_aside = not is_joined and any(
                 one.end < other.start < high and text[other.start - 1] == "的" for other in others
@@ -1083,6 +1092,7 @@ def _interests(message: str, masked: str, found: list[Found], turn: int) -> list
     interests: list[Interest] = []
     is_wished, is_like, start = False, True, 0
     joint = ""  # what stands before the clause
+    is_asking = bool(_ASKS_ZH.search(message))
     bounds = list(_CLAUSE.finditer(masked))
     ends = [match.start() for match in bounds] + [len(message)]
     nexts = [match.end() for match in bounds] + [len(message)]
@@ -1097,6 +1107,9 @@ def _interests(message: str, masked: str, found: list[Found], turn: int) -> list
         is_wished = is_wished and not is_new
         for low, high, is_object in _phrases(message, masked, start, end, walls, found, is_wished):
             terms = [one for one in found if low <= one.start < high]
+            if (place := _DONE_THERE.search(message[low:high])) and all(one.group == "kinds" for one in terms):
+                high = low + place.start()
+                is_object = is_object or is_asking
             tags = tuple(dict.fromkeys(one.term for one in terms if one.group in ("tags", "moods", "countries")))
             text = message[low:high]
             is_kind = any(one.group in ("kinds", "aside") and (one.start, one.end) == (low, high) for one in terms)
@@ -1113,6 +1126,7 @@ def _walls(message: str, masked: str, start: int, end: int, found: list[Found]) 
     if not has_cjk(message[start:end]):
         return [(*match.span(), match.lastgroup or "") for match in _WALL_EN.finditer(masked, start, end)]
     walls: list[tuple[int, int, str]] = []
+    is_asking = bool(_ASKS_ZH.search(message))
     for word in words(message[start:end]):
         low, high = start + word.start, start + word.end
         is_term = any(one.group != "kinds" and one.start < high and low < one.end for one in found)
@@ -1120,7 +1134,11 @@ def _walls(message: str, masked: str, start: int, end: int, found: list[Found]) 
             walls.append((low, high, "other"))
         elif not is_term and _WALL_ZH.fullmatch(masked[low:high]):
             is_stop = (
-                bool(_STOP_ZH.fullmatch(word.text)) or word.text[0] == "有" and message[low - 1 : low] in "我他她们"
+                bool(_STOP_ZH.fullmatch(word.text))
+                or word.text[0] == "有"
+                and message[low - 1 : low] in "我他她们"
+                or bool(_HAS_ONLY.fullmatch(word.text))
+                and not is_asking  # "他很有眼光" says what is, not what is wanted
             )
             walls.append((low, high, "stop" if is_stop else "wish" if _WISH_ZH.search(word.text) else "other"))
     return walls

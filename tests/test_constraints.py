@@ -89,6 +89,8 @@ def read(vocabulary):
         (HOTELS, "能提供Wi-Fi的酒店", {"望海楼", "云上"}),
         (SIGHTS, "门票免费的景点", {"石桥公园"}),
         (SIGHTS, "不要门票的地方", {"石桥公园"}),
+        (SIGHTS, "无需门票的景点", {"石桥公园"}),
+        (SIGHTS, "sights without an entry fee", {"石桥公园"}),
         (SIGHTS, "能玩1小时的景点", {"钟楼"}),
         (SIGHTS, "游玩时间1小时 - 2小时", {"石桥公园"}),
         (SIGHTS, "能玩1、2个小时的", {"石桥公园"}),
