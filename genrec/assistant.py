@@ -837,4 +837,3 @@ def _last_named(state: Reply) -> list[Item]:
         if named:
             return named
     return []
-

@@ -62,12 +62,12 @@ _START = r"(?:(?<=[,;.!?:)]\s)|^)"  # of a clause
 _WISHES_EN = "|".join((
     rf"(?:i|we|you|they|who|to|and|not|never|would|could|do|does|did|\w+n'?t|(?:i|we)'?d)\s+{_OFTEN}(?:like|love|need|fancy|feel\s+like)",
     r"like[ds]|love[ds]|enjoy\w*|(?:want|wish)(?:s|es|ed|ing)?|wanna|need(?:s|ed|ing)|prefer(?:s|red)?|adore[ds]?|crav(?:e|es|ing)|seek(?:ing)?|like(?=\s+(?:T|(?-i:[A-Z][a-z])))",
-    r"(?:look|search|hop|hunt|ask|wish)(?:ing|ed)?\s+for|think(?:ing)?\s+(?:of|about)|in\s+search\s+of|in\s+the\s+mood\s+for|interested\s+in|into|i'?m\s+after",
+    r"(?:look|search|hop|hunt|ask|wish)(?:ing|ed)?\s+for|(?:think(?:ing)?|know)\s+(?:of|about)|in\s+search\s+of|in\s+the\s+mood\s+for|interested\s+in|into|i'?m\s+after",
     r"(?:familiar\s+with|open\s+to|(?:fans?|fond|get\s+enough)\s+of|favou?rites?(?:\s+\w+)?(?:\s+of\s+\w+)?\s+(?:is|are|was|were)|(?:how|what)\s+about)",
     rf"(?:can|could|will|would|won't|do)\s+(?:you|u|we|i)\s+{_OFTEN}{_VERB}|(?:let'?s|may\s+(?:i|we)|(?:hop|look|plan)ing\s+to)\s+{_OFTEN}{_VERB}",
     r"(?:find|recommend|suggest|search|locat|creat|mak|add)(?:e|ed|ing)?|(?:show|give|get|bring|send|tell|offer)\s+(?:me|us|some)|play|serv(?:e|es|ing)|to\s+(?:find|add)",
     r"(?:is|are)\s+there|there(?:'s|\s+is|\s+are)|(?:have|got)\s+any|(?:some(?:thing|where)|any(?:thing|where))(?:\s+(?:more|else|like))*|sounds?\s+like",
-    rf"{_START}(?:some|more|any|another|like|love|need|fancy)|(?:while|whilst|when)(?:\s+(?:i|we)(?:'m|'re|\s+am|\s+are))?(?=\s+\w+ing\b)",
+    rf"{_START}(?:some|more|any|another|like|love(?!\s+(?:songs?|stor(?:y|ies)|ballads?|letters?|poems?|poetry))|need|fancy)|(?:while|whilst|when)(?:\s+(?:i|we)(?:'m|'re|\s+am|\s+are))?(?=\s+\w+ing\b)",
 ))  # fmt: skip
 _STOPS_EN = "|".join(
     (
@@ -107,7 +107,7 @@ _AFTER_EN = re.compile(  # what a phrase does not end with
 _JOINT_EN = re.compile(rf"\s+(?:(?:and|or|&)\s+)?(?:{_PREPOSITIONS}|and|or|&|a|an|the)\s+", re.IGNORECASE)
 _MEASURE_ZH = "[一两二三四五几这那哪每某]?[个家部本张款道首位条种些点台辆套次顿份座间类]"
 _WISHES_ZH = "想要|想|要|喜欢|爱|推荐|找|寻|求|需要|介绍|希望|有没有|有|吃到?|喝|看|听|读|学|买|逛|试试|尝尝|预定|预订|订|租|安排|提供|供|打听|来(?=$|[一两几点些部首本])"
-_STOPS_ZH = "没有|没|是|在|把|告诉|查|地址|电话|信息|评分|评价|价格|最低|票价|门票|人均|消费|预算|时长|时间|周边|附近|旁边|周围|符合|要求|条件|别的"
+_STOPS_ZH = "没有|没|是|在|把|告诉|查|地址|电话|信息|评分|评价|价格|最低|票价|门票|人均|消费|预算|时长|时间|周边|符合|要求|条件|别的"
 _OTHERS_ZH = (
     "你好|您好|嗨|哈喽|在吗|请问|请|麻烦|劳驾|谢谢|谢了|多谢|嗯|好的|好吗|行吗|吗|呢|呗|吧|啊|呀|哦|么|嘛|了|着|过|下|一下|一会|能不能|能否|能|可不可以|可以|可|会|帮忙|帮|给|为|替|咱|我|你|您|他|她|它|们|俩|大家|"
     "女朋友|男朋友|女友|男友|老婆|老公|妻子|丈夫|爸爸|妈妈|爸妈|父母|儿子|女儿|爷爷|奶奶|老爸|老妈|朋友|友人|同事|同学|对象|亲戚|客户|闺蜜|带|陪|去|来|到|出去|出来|外出|过来|一起|住下|住宿|住店|入住|住|用餐|就餐|聚餐|吃饭|休息|游玩|出游|出差|玩|转转|走走|看看|"
@@ -117,12 +117,13 @@ _OTHERS_ZH = (
 _WALL_ZH = re.compile(f"(?:{_STOPS_ZH}|{_OTHERS_ZH}|{_WISHES_ZH})+")
 _WISH_ZH, _STOP_ZH = re.compile(_WISHES_ZH), re.compile(f"(?:{_STOPS_ZH})+")
 _BEFORE_ZH = re.compile(
-    r"[^\w]+|[一两几这那][个家部本张款首条种些](?=.)|[这那][道些个种样][^的]{0,3}的|的|和|与|及|或者?|并且|且|做|吃|喝|讲|适合|关于|像|类似"
+    r"[^\w]+|(?:附近|旁边|周围)的?|[一两几这那][个家部本张款首条种些](?=.)|[这那][道些个种样][^的]{0,3}的|的|和|与|及|或者?|并且|且|做|吃|喝|讲|适合|关于|像|类似"
 )
 _AFTER_ZH = re.compile(
     r"(?:[^\w)）]+|》.*|[这那][一两道个]*菜|[这那]样|的|和|与|及|或者?|并且|且|之类|等等?|想|左右|(?<=[店馆点])好)$"
 )
-_DONE_THERE = re.compile("(?:做[得的]?(?:很|比较|最)?好)?的(?:餐馆|餐厅|饭店|饭馆)$")  # who looks for "能做烤鸭的餐馆" wants the dish
+# Who looks for "能做烤鸭的餐馆" wants the dish.
+_DONE_THERE = re.compile("(?:做[得的]?(?:很|比较|最)?好)?的(?:餐馆|餐厅|饭店|饭馆)$")
 _HAS_ONLY = re.compile("很?有[些点过]?")
 _ASKS_ZH = re.compile("[?？吗么]|有没有|什么|啥|哪|推荐|[找求想要给帮]|来[一点几个]")
 _JOINT_ZH = re.compile("的|和|与|或者?|以及|还有")
@@ -298,6 +299,8 @@ _TO_US = re.compile(
     r"\b(?:are|do|did|have) you (?:look|lik|want|prefer|think|enjoy|see|watch)", re.IGNORECASE
 )  # a question to us tells nothing of him
 _GOES_ON = re.compile(r"[^A-Za-z.!?\n。！？]*?(?:[,;/，；、&]|(?:and|or|also)\b)", re.IGNORECASE)
+_TO_PLACE_ZH = re.compile("(?:[去在到游逛飞]|[来去]一?趟|想念|离开)$")
+_AT_PLACE_ZH = re.compile("有[没什哪啥]|附近|周边|旅[游行]|哪里|[好怎]玩|[玩逛]|的(?:景点|地方|好去处)")
 _YEAR_AFTER = re.compile(r"\s*[(（](\d{4})[)）]")
 _SAYS_NOT = re.compile(r"not\b|nobody|few|[不没]", re.IGNORECASE)  # itself, so that no other word need
 _FOOD = re.compile(
@@ -471,7 +474,13 @@ def understand(
         Interest(
             "",
             True,
-            tuple(dict.fromkeys(one.term for one in vocabulary.find(text[start:end]) if one.group != "kinds")),
+            tuple(
+                dict.fromkeys(
+                    one.term
+                    for one in vocabulary.find(text[start:end])
+                    if one.group != "kinds" and (one.end - one.start > 1)  # 上海 is not by the name of the sea
+                )
+            ),
             start,
             end,
             turn,
@@ -728,7 +737,7 @@ def _asides(text: str, found: Sequence[Found]) -> list[Found]:
         others = [other for other in kinds if other.term != one.term]
         if _is_beside(text, one):
             is_aside = bool(others)
-        elif has_cjk(text[one.start : one.end]):  # "提供早餐的酒店" are hotels; "好看的电影和好听的歌" are films and songs
+        elif has_cjk(text[one.start : one.end]):  # of 提供早餐的酒店, not of 好看的电影和好听的歌
             is_joined = text[one.end : one.end + 1] in tuple("和与及、") and not _HOLDS_ZH.search(text, low, one.start)
             is_aside = not is_joined and any(
                 one.end < other.start < high and text[other.start - 1] == "的" for other in others
@@ -837,7 +846,7 @@ def named_items(message: str, by_title: Mapping[str, tuple[Item, ...]]) -> list[
             if year and (len(items) > 1 or last - position == 1):
                 of_year = tuple(item for item in items if item.year == int(year.group(1)))
                 items = of_year if last - position == 1 else of_year or items
-            if items and _is_marked(message, start, end, last - position):
+            if items and (_is_marked(message, start, end, last - position) or _is_visited(message, start, end, items)):
                 found.append((max(items, key=_prominence), start, end))
                 position = last - 1
                 break
@@ -994,6 +1003,13 @@ def _is_marked(message: str, start: int, end: int, num_words: int) -> bool:
         return False
     capitals = [word[0].isupper() or word[0].isdigit() for word in text.split()]
     return all(capitals) and not (_starts_sentence(message, start) and num_words == 1)
+
+
+def _is_visited(message: str, start: int, end: int, items: Sequence[Item]) -> bool:
+    """Whether a short Chinese title is a place that the message is about ("在杭州的地方", "苏州有什么好玩的")."""
+    if not has_cjk(message[start:end]) or all(item.kind != "place" for item in items):
+        return False
+    return bool(_TO_PLACE_ZH.search(message[:start]) or _AT_PLACE_ZH.match(message, end))
 
 
 def _has_mark(message: str, start: int, end: int) -> bool:
@@ -1246,6 +1262,8 @@ def _is_other(message: str, found: Found) -> bool:
     before, after = message[: found.start].lower(), message[found.end :].lower()
     if found.term == "economics":
         return bool(re.match(r"型|舱|实惠|适用|快捷|连锁", after))
+    if found.term == "science fiction" and message[found.start : found.end] == "SF":  # the city
+        return bool(re.search(r"\b(?:in|to|around|near|from|at|visit(?:ing)?)\s+$", before))
     if found.term == "long":
         return bool(re.match(r"\s+(?:week-?ends?|days?|weeks?|months?|years?|nights?|time|while|ago)\b", after))
     if found.term == "healthy" and message[found.start : found.end].lower() == "light":

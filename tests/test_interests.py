@@ -108,6 +108,12 @@ def test_a_wish_is_kept_in_the_visitors_words_without_the_filler(read, message, 
         ("他很有眼光，获过奖。", []),
         ("有些名气，有五十岁了", []),
         ("有没有有名气的歌手", ["有名气的歌手"]),
+        ("有没有适合周末去的，在杭州的地方", ["周末", "杭州"]),
+        ("想去杭州附近的古镇", ["古镇", "杭州"]),
+        ("苏州有什么好玩的", ["苏州"]),
+        ("love songs for our wedding", ["love songs for our wedding"]),
+        ("do you know of any Hugh Jackman films?", ["Hugh Jackman films"]),
+        ("Is there a stage show in SF?", ["stage show in SF"]),
         ("我喜欢《不存在的歌》这首歌", ["不存在的歌"]),
     ],
 )
@@ -789,6 +795,12 @@ def test_a_long_list_is_read_quickly(read):
     for part in ("I loved dune, ", "看过三体、", "have a thing, "):
         read(part * (2000 // len(part)))
     assert time.process_time() - started < 4  # it took minutes when every beginning was tried to the end of the list
+
+
+def test_a_place_is_not_by_what_a_part_of_its_name_means(heard):
+    assert heard("想去上海玩").likes[0].tags == ()
+    assert heard("Is there a stage show in SF?").likes[0].tags == ()
+    assert heard("any good SF books").likes[0].tags == ("science fiction",)
 
 
 @pytest.mark.parametrize("message", ["solution climbing shoes?", "I want Kyoto", "我想吃麻婆豆腐"])
