@@ -205,14 +205,13 @@ _AND = re.compile(
     r"\s*(?:[,，、&+]|[,，]?\s*\band\b|和|与|及|以及|还有|跟|，?并且|，?且)\s*(?:on\s+|in\s+|有|提供|能|可以)?",
     re.IGNORECASE,
 )
-_PERSON = r"[A-Z][\w.'’-]*(?:\s+(?:(?:de|del|la|van|von|der|bin|al|di|da)\s+)*[A-Z][\w'’-]*)*"
+_WHOLE_NAME = r"(?:[A-Z]\.|[A-Z][\w'’-]*)(?:\s+(?:(?:de|del|la|van|von|der|bin|al|di|da)\s+)*(?:[A-Z]\.|[A-Z][\w'’-]+))*"  # no further than its sentence
 _MAKER = re.compile(
-    rf"\b(?:(?:directed|written|made|painted|composed|sung|designed)\s+by|director(?:\s+is)?|by)\s+({_PERSON})(?![\w.])"
+    rf"\b(?:(?:directed|written|made|painted|composed|sung|designed)\s+by|director(?:\s+is)?|by)\s+({_WHOLE_NAME})(?!\w)"
 )
-_ACTOR = re.compile(rf"\bstarring\s+({_PERSON})(?![\w.])")
+_ACTOR = re.compile(rf"\bstarring\s+({_WHOLE_NAME})(?!\w)")
 _PLAY = r"(?:^|[.!?,;]\s*|\b(?:please|you|hey|just)\s+)(?i:play)\s+(?:(?:me|us|some|something\s+by)\s+)*"  # what is said to who has the music
 _WORKS = r"(?i:songs?|music|tracks?|albums?|records?|movies?|films?|books?|novels?)"
-_WHOLE_NAME = r"(?:[A-Z]\.|[A-Z][\w'’-]*)(?:\s+(?:(?:de|del|la|van|von|der|bin|al|di|da)\s+)*(?:[A-Z]\.|[A-Z][\w'’-]+))*"  # no further than its sentence
 _CERTAIN_MAKER = re.compile(
     rf"(?:\b{_WORKS}\s+(?i:by|from)\s+(?P<name>{_WHOLE_NAME})|(?:\b(?i:something|anything|stuff|more)\s+(?i:by)\s+|{_PLAY})(?P<full>{_WHOLE_NAME}))"
 )
@@ -220,7 +219,7 @@ _NO_NAME = re.compile(
     r"(?:(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|January|February|March|April|May|June|July|August|September|October|November|December|The|A|An|My|I)\b"
 )
 _SHOWN_ACTOR = re.compile(
-    rf"\b(?:(?i:starring|featuring)|(?i:movies?|films?|series|shows?)\s+with)\s+(?P<led>{_WHOLE_NAME})(?!\w)"
+    rf"(?:\b(?i:starring|featuring|(?:acted|played)\s+by|possibly\s+with)|(?:\b(?i:movies?|films?|series|shows?)\s+|(?<=\)\s))with)\s+(?P<led>{_WHOLE_NAME})(?!\w)"
     rf"|\b(?:with\s+)?(?P<acting>{_WHOLE_NAME})\s+(?i:in\s+it|in\s+the\s+cast|(?:acts?|acting|stars?|starring|plays)(?=\s+in))\b"
 )
 _OF_PERSON_ZH = re.compile(

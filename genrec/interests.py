@@ -41,7 +41,7 @@ _WITHIN = re.compile(
     r"\b(?:with|without|includ(?:es?|ing)|featur(?:es?|ing)|about|from|based\s+on|for|of|like\s+the|involv(?:es?|ing)|at|in|during|over)\s+(?:(?!and\b|or\b|to\b)[\w'-]+\s+){0,2}$",
     re.IGNORECASE,
 )
-_HOLDS_ZH = re.compile("提供|[带含]|包括|配")
+_HOLDS_ZH = re.compile("提供|[带含]有|包括|配有")
 _CONTRAST = re.compile(
     r"\b(?:but|though|although)\b|但是?|不过", re.IGNORECASE
 )  # what follows is liked unless it says no itself
@@ -62,7 +62,7 @@ _START = r"(?:(?<=[,;.!?:)]\s)|^)"  # of a clause
 _WISHES_EN = "|".join((
     rf"(?:i|we|you|they|who|to|and|not|never|would|could|do|does|did|\w+n'?t|(?:i|we)'?d)\s+{_OFTEN}(?:like|love|need|fancy|feel\s+like)",
     r"like[ds]|love[ds]|enjoy\w*|(?:want|wish)(?:s|es|ed|ing)?|wanna|need(?:s|ed|ing)|prefer(?:s|red)?|adore[ds]?|crav(?:e|es|ing)|seek(?:ing)?|like(?=\s+(?:T|(?-i:[A-Z][a-z])))",
-    r"(?:look|search|hop|hunt|ask|wish)(?:ing|ed)?\s+for|(?:think(?:ing)?|know)\s+(?:of|about)|in\s+search\s+of|in\s+the\s+mood\s+for|interested\s+in|into|i'?m\s+after",
+    r"(?:look|search|hop|hunt|ask|wish)(?:ing|ed)?\s+for|(?:think(?:ing)?|know)\s+(?:of|about)|in\s+search\s+of|in\s+the\s+mood\s+(?:for|to)|interested\s+in|into|i'?m\s+after",
     r"(?:familiar\s+with|open\s+to|(?:fans?|fond|get\s+enough)\s+of|favou?rites?(?:\s+\w+)?(?:\s+of\s+\w+)?\s+(?:is|are|was|were)|(?:how|what)\s+about)",
     rf"(?:can|could|will|would|won't|do)\s+(?:you|u|we|i)\s+{_OFTEN}{_VERB}|(?:let'?s|may\s+(?:i|we)|(?:hop|look|plan)ing\s+to)\s+{_OFTEN}{_VERB}",
     r"(?:find|recommend|suggest|search|locat|creat|mak|add)(?:e|ed|ing)?|(?:show|give|get|bring|send|tell|offer)\s+(?:me|us|some)|play|serv(?:e|es|ing)|to\s+(?:find|add)",
@@ -107,11 +107,11 @@ _AFTER_EN = re.compile(  # what a phrase does not end with
 _JOINT_EN = re.compile(rf"\s+(?:(?:and|or|&)\s+)?(?:{_PREPOSITIONS}|and|or|&|a|an|the)\s+", re.IGNORECASE)
 _MEASURE_ZH = "[一两二三四五几这那哪每某]?[个家部本张款道首位条种些点台辆套次顿份座间类]"
 _WISHES_ZH = "想要|想|要|喜欢|爱|推荐|找|寻|求|需要|介绍|希望|有没有|有|吃到?|喝|看|听|读|学|买|逛|试试|尝尝|预定|预订|订|租|安排|提供|供|打听|来(?=$|[一两几点些部首本])"
-_STOPS_ZH = "没有|没|是|在|把|告诉|查|地址|电话|信息|评分|评价|价格|最低|票价|门票|人均|消费|预算|时长|时间|周边|符合|要求|条件|别的"
+_STOPS_ZH = "没有|没|拥有|获得|荣获|作为|成为|是|在|把|告诉|查|地址|电话|信息|评分|评价|价格|最低|票价|门票|人均|消费|预算|时长|时间|周边|符合|要求|条件|别的"
 _OTHERS_ZH = (
     "你好|您好|嗨|哈喽|在吗|请问|请|麻烦|劳驾|谢谢|谢了|多谢|嗯|好的|好吗|行吗|吗|呢|呗|吧|啊|呀|哦|么|嘛|了|着|过|下|一下|一会|能不能|能否|能|可不可以|可以|可|会|帮忙|帮|给|为|替|咱|我|你|您|他|她|它|们|俩|大家|"
     "女朋友|男朋友|女友|男友|老婆|老公|妻子|丈夫|爸爸|妈妈|爸妈|父母|儿子|女儿|爷爷|奶奶|老爸|老妈|朋友|友人|同事|同学|对象|亲戚|客户|闺蜜|带|陪|去|来|到|出去|出来|外出|过来|一起|住下|住宿|住店|入住|住|用餐|就餐|聚餐|吃饭|休息|游玩|出游|出差|玩|转转|走走|看看|"
-    "放[暑寒]?假|知道|觉得|什么|啥|哪里|哪儿|哪|怎么样|多少|多久|多大|多长|最近|今天|明天|今晚|现在|刚刚|刚|最好|最|都|也|就|还|再|又|先|更好|更|比较|很|非常|特别|时候|如果|的话|然后|顺便|另外|对了|当然|行|不少|"
+    "放[暑寒]?假|知道|了解|觉得|什么|啥|哪里|哪儿|哪|怎么样|多少|多久|多大|多长|最近|今天|明天|今晚|现在|刚刚|刚|最好|最|都|也|就|还|再|又|先|更好|更|比较|很|非常|特别|时候|如果|的话|然后|顺便|另外|对了|当然|行|不少|"
     f"不要|不想|不喜欢|不爱|不看|不吃|不能|不含|讨厌|除了|受不了|没兴趣|别|以外|之外|跟|{_MEASURE_ZH}"
 )
 _WALL_ZH = re.compile(f"(?:{_STOPS_ZH}|{_OTHERS_ZH}|{_WISHES_ZH})+")
@@ -124,7 +124,7 @@ _AFTER_ZH = re.compile(
 )
 # Who looks for "能做烤鸭的餐馆" wants the dish.
 _DONE_THERE = re.compile("(?:做[得的]?(?:很|比较|最)?好)?的(?:餐馆|餐厅|饭店|饭馆)$")
-_HAS_ONLY = re.compile("很?有[些点过]?")
+_HAS_ONLY = re.compile("[很还也都]?有[些点过]?")
 _ASKS_ZH = re.compile("[?？吗么]|有没有|什么|啥|哪|推荐|[找求想要给帮]|来[一点几个]")
 _JOINT_ZH = re.compile("的|和|与|或者?|以及|还有")
 _AND = re.compile(r"\s+(?:and|or|&)\s+|[和与或]|以及|还有", re.IGNORECASE)
@@ -255,6 +255,7 @@ _PRAISED = re.compile(
 _MAX_COURTESY = 8  # words of a message that is nothing else
 _FACT_ASKED = re.compile(  # a fact of something, which must be on the table
     r"\b(?:how (?:long|old|big|tall|far|much)|where|when) (?:is|was|are|were|does|do|did) (?:it|that|this|he|she|they)\b"
+    r"|(?:地址|日期|(?:开放|营业|上映|发行)时间|创始人|岁数|年龄|奖项?|出品)[^，。！？]{0,8}(?:吗|呢|谁|哪|什么|多少|知道|清楚)|(?:知道|哪|清楚)[^，。！？]{0,8}(?:地址|日期|时间|创始人|年龄|奖项?|出品)|什么时候[开出上发]"
     r"|多(?:久|大|长|高|少钱)|几[岁点]|哪一?年|哪国|在(?:哪[里儿]?|什么地方)(?:[啊呀呢吗]|知道)*\W*$",
     re.IGNORECASE,
 )
@@ -280,6 +281,9 @@ _DISLIKED = re.compile(
     re.IGNORECASE,
 )
 _ALIKE = re.compile(r"\b(?:like|similar|alike|same)\b|类似|差不多|同类|那样|这样的", re.IGNORECASE)
+_ASKS_US_ZH = re.compile(
+    "你[^，。！？我]{0,8}[看听读玩去吃]过|^[^，。！？我]{0,6}[看听读玩去吃]过(?=[^，。！？了]{1,24}吗)"
+)  # whether we know it
 _ORDINAL = re.compile(r"\b(?:first|second)\b(?=\s*(?:one|pick|[,.!?]|$))|第[一二](?=[个部本张首款道])", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?;\n。！？；]")
 _LEARN_ONE = re.compile(  # "想学一道菜", "learn a new recipe": one thing, not how all such are made
@@ -432,6 +436,7 @@ def understand(
         rest = _blanked(
             text, [(start, end) for _, start, end in named_spans]
         ).strip()  # "Plants vs. Zombies" compares nothing
+        rest = _ASKS_US_ZH.sub(lambda match: " " * len(match.group()), rest)
         intent = next((asked for asked, pattern in _INTENTS if pattern.search(rest)), "none")
     kinds = _kinds(_blanked(text, [(one.start, one.end) for one in asides]), found, fields, intent)
     lesser_known = [
@@ -462,6 +467,11 @@ def understand(
         or isinstance(one.value, tuple)
         or not any(normalise(str(one.value)) in title for title in by_title)
     ]
+    names = [(one.start, one.end) for one in stated if one.field == "creator"]
+    elsewhere = {one.term for one in _without(found, names)}
+    kinds = (
+        tuple(kind for kind in kinds if kind in elsewhere or kind not in KINDS) or kinds
+    )  # "songs by Little Big Town"
     stated = [one for one in stated if not any(one.start < new.end and new.start < one.end for new in compared)]
     constraints = stated + [replace(one, text=message[one.start : one.end]) for one in compared]
     spent = [
@@ -629,7 +639,7 @@ def _feelings(
         low = max((match.end() for match in _SENTENCE_END.finditer(text, 0, start)), default=0)
         high = next((match.start() for match in _SENTENCE_END.finditer(text, end)), len(text))
         around = text if len(named) == 1 else text[low:high]
-        is_seen = bool(_SEEN.search(_UNSEEN.sub("", around)))
+        is_seen = bool(_SEEN.search(_ASKS_US_ZH.sub("", _UNSEEN.sub("", around))))
         if _UNSEEN.search(around) and not is_seen or any(one.start <= start < one.end for one in compared):
             continue
         after = text[end : min([high, *(other for _, other, _ in named if other > start)])]
@@ -738,12 +748,15 @@ def _asides(text: str, found: Sequence[Found]) -> list[Found]:
         if _is_beside(text, one):
             is_aside = bool(others)
         elif has_cjk(text[one.start : one.end]):  # of 提供早餐的酒店, not of 好看的电影和好听的歌
-            is_joined = text[one.end : one.end + 1] in tuple("和与及、") and not _HOLDS_ZH.search(text, low, one.start)
-            is_aside = not is_joined and any(
-                one.end < other.start < high and text[other.start - 1] == "的" for other in others
+            is_held = bool(_HOLDS_ZH.search(text, low, one.start)) or any(
+                text.startswith("有", other.end) for other in others if low <= other.start < one.start
             )
+            is_joined = text[one.end : one.end + 1] in tuple("和与及、")
+            is_part = any(one.end < other.start < high and text[other.start - 1] == "的" for other in others)
+            is_aside = bool(others) and (is_held or is_part and not is_joined or text[one.start : one.end] == "地方")
         else:
-            is_aside = bool(_WITHIN.search(text, low, one.start)) and (
+            is_aside = any(other.start == one.end + 1 for other in others)  # "holiday songs"
+            is_aside |= bool(_WITHIN.search(text, low, one.start)) and (
                 any(low <= other.start < one.start for other in others)
                 or not {one.term} & set(_implied_kinds(text[low : one.start]) or {one.term})
             )

@@ -472,7 +472,8 @@ class Retriever:
                 rows.append(np.isin(np.arange(len(self._items)), titled))
                 continue
             wanted = set(wish.tags) - self._moods or set(wish.tags)
-            if not wanted and (made_by := self._maker(wish.text)):
+            made_by = self._maker(wish.text)
+            if made_by and (not wanted or " " in wish.text):  # "imagine dragons" are no dragons
                 rows.append(self._people.count({made_by}) > 0)
             elif wanted:
                 need = len(wanted) * 2 / 3 if set(wish.tags) - self._moods else 1

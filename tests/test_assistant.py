@@ -522,6 +522,8 @@ def test_in_open_mode_a_pick_beyond_the_catalogue_is_shown_and_said_to_be_unveri
         ("a movie starring Jodie Foster", "does not say what meets “starring Jodie Foster”"),
         ("films online, featuring Sala Baker.", "does not say what meets “featuring Sala Baker”"),
         ("a comedy with James Corden in it", "does not say what meets “with James Corden in it”"),
+        ("I need a film which is directed by David Leitch.", "meets “directed by David Leitch”"),
+        ("a film like Contact (1997) with Jodie Foster.", "does not say what meets “with Jodie Foster”"),
         ("谁导演的？", "哪一个"),
         ("who directed it?", "Which one"),
         ("大约能玩多久？", "哪一个"),

@@ -116,6 +116,7 @@ def read(vocabulary):
         (FILMS, "on Apple TV+", {"High Tide"}),
         (FILMS, "directed by Ada Storm", {"Low Tide", "No Tide"}),
         (FILMS, "a film by Lind", {"High Tide"}),
+        (FILMS, "A film by Lind. Maybe an old one.", {"High Tide"}),
         (FILMS, "starring Ida Falk", {"Low Tide", "High Tide"}),
         (FILMS, "in French or in Italian", {"High Tide", "No Tide"}),
         (FILMS, "before 1980", {"No Tide"}),

@@ -406,6 +406,8 @@ def test_hard_conditions_become_exact_limits(read, message, expected):
         ("See you later", "thanks"), ("good night", "thanks"), ("再见！", "thanks"), ("下次见", "thanks"), ("晚安", "thanks"),
         ("Sounds good.", "thanks"), ("you did a great job", "thanks"), ("不错", "thanks"), ("great movies about dogs", "recommend"),
         ("大约能玩多久？", "about"), ("他现在多大呢？", "about"), ("制片地区在哪里？", "about"), ("How long is it?", "about"),
+        ("那你知道地址吗？", "about"), ("都什么时候开放呀？", "about"), ("知道创始人是谁吗", "about"), ("I am in the mood to watch a film", "recommend"),
+        ("这个景点你去过吗？", "recommend"), ("听过《不存在的歌》吗？", "recommend"), ("这个我去过了", "reject"),
         ("在哪里可以吃到烤鸭", "recommend"), ("什么时候去云南最好", "recommend"),
     ],
 )  # fmt: skip
@@ -611,6 +613,7 @@ def test_a_comparison_narrows_what_was_demanded_before_and_overrules_what_it_con
         ("not Alien", False, True, False),
         ("I haven't seen Alien yet", False, False, False),
         ("没看过《异形》", False, False, False),
+        ("你看过《异形》吗？", True, False, False),
     ],
 )
 def test_who_has_seen_something_need_not_dislike_it(heard, catalogue, message, liked, disliked, seen):
@@ -665,6 +668,11 @@ def test_who_wants_to_learn_one_dish_wants_the_dish(heard, message, kinds):
         ("something to watch during dinner", ("film", "series"), []),
         ("music for a dinner party", ("album",), ["music for a dinner party"]),
         ("books and movies with dragons", ("book", "film"), ["movies with dragons"]),
+        ("推荐一家高档型酒店，酒店有中式餐厅就更好了。", ("place",), ["高档型酒店", "中式餐厅"]),
+        ("想找一个提供早餐服务，安静的酒店", ("place",), ["早餐服务", "安静的酒店"]),
+        ("想找一家餐馆吃饭，有啥好的地方给我推荐吗", ("dish",), []),
+        ("I enjoy holiday songs", ("album",), ["holiday songs"]),
+        ("songs by Little Big Town", ("album",), []),
     ],
 )
 def test_a_kind_beside_the_one_that_is_wanted_is_none(heard, message, kinds, phrases):
