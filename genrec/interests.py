@@ -474,11 +474,11 @@ def understand(
     )  # "songs by Little Big Town"
     stated = [one for one in stated if not any(one.start < new.end and new.start < one.end for new in compared)]
     constraints = stated + [replace(one, text=message[one.start : one.end]) for one in compared]
-    spent = [
+    wishless = [
         *((start, end) for _, start, end in named_spans),
         *((one.start, one.end) for one in asides if _is_beside(text, one)),
     ]
-    masked = _masked(text, titles, spent, found, constraints, lesser_known)
+    masked = _masked(text, titles, wishless, found, constraints, lesser_known)
     feelings = _feelings(text, named_spans, intent, last_items, compared)
     asked_for = [  # by its title; of a work that means "such as this one"
         Interest(
