@@ -219,7 +219,7 @@ _NO_NAME = re.compile(
     r"(?:(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|January|February|March|April|May|June|July|August|September|October|November|December|The|A|An|My|I)\b"
 )
 _SHOWN_ACTOR = re.compile(
-    rf"(?:\b(?i:starring|featuring|(?:acted|played)\s+by|possibly\s+with)|(?:\b(?i:movies?|films?|series|shows?)\s+|(?<=\)\s))with)\s+(?P<led>{_WHOLE_NAME})(?!\w)"
+    rf"(?:\b(?i:starring|featuring|(?:acted|played)\s+by|possibly\s+with)|(?:\b(?i:movies?|films?|series|shows?)\s+|(?<=\)\s))with)\s+(?P<led>{_WHOLE_NAME})(?!\w|\s+as\s+(?:the\s+)?director)"
     rf"|\b(?:with\s+)?(?P<acting>{_WHOLE_NAME})\s+(?i:in\s+it|in\s+the\s+cast|(?:acts?|acting|stars?|starring|plays)(?=\s+in))\b"
 )
 _OF_PERSON_ZH = re.compile(

@@ -38,7 +38,7 @@ _CLAUSE = re.compile(
 _BESIDE = re.compile(r"(?:周边|附近|旁边|周围)[^，。！？；,]{0,8}$|\bnear(?:by)?\s+(?:\w+\s+){0,2}$", re.IGNORECASE)
 _BESIDE_AFTER = re.compile(r"\s+(?:nearby|close\s+by|around\s+(?:it|there))\b", re.IGNORECASE)
 _WITHIN = re.compile(
-    r"\b(?:with|without|includ(?:es?|ing)|featur(?:es?|ing)|about|from|based\s+on|for|of|like\s+the|involv(?:es?|ing)|at|in|during|over)\s+(?:(?!and\b|or\b|to\b)[\w'-]+\s+){0,2}$",
+    r"\b(?:with|without|includ(?:es?|ing)|featur(?:es?|ing)|about|from|based\s+on|for|like\s+the|involv(?:es?|ing)|at|in|during|over)\s+(?:(?!and\b|or\b|to\b)[\w'-]+\s+){0,2}$",
     re.IGNORECASE,
 )
 _HOLDS_ZH = re.compile("提供|[带含]有|包括|配有")
@@ -117,7 +117,7 @@ _OTHERS_ZH = (
 _WALL_ZH = re.compile(f"(?:{_STOPS_ZH}|{_OTHERS_ZH}|{_WISHES_ZH})+")
 _WISH_ZH, _STOP_ZH = re.compile(_WISHES_ZH), re.compile(f"(?:{_STOPS_ZH})+")
 _BEFORE_ZH = re.compile(
-    r"[^\w]+|(?:附近|旁边|周围)的?|[一两几这那][个家部本张款首条种些](?=.)|[这那][道些个种样][^的]{0,3}的|的|和|与|及|或者?|并且|且|做|吃|喝|讲|适合|关于|像|类似"
+    r"[^\w]+|(?:附近|旁边|周围)的?|(?:餐馆|餐厅|饭店|饭馆)[去里]?吃|[一两几这那][个家部本张款首条种些道门篇](?=.)|首(?=歌)|[这那][道些个种样][^的]{0,3}的|的|和|与|及|或者?|并且|且|做|吃|喝|讲|适合|关于|像|类似"
 )
 _AFTER_ZH = re.compile(
     r"(?:[^\w)）]+|》.*|[这那][一两道个]*菜|[这那]样|的|和|与|及|或者?|并且|且|之类|等等?|想|左右|(?<=[店馆点])好)$"
@@ -143,6 +143,7 @@ _EMPTY = frozenset(
 )
 
 _EMPTY_ZH = re.compile("|".join(sorted((word for word in _EMPTY if has_cjk(word)), key=len, reverse=True)))
+_ARE_KINDS_ZH = frozenset("书籍 书本 菜肴 歌单 剧作 课时".split())
 _LONG_WORD = re.compile(r"[A-Za-z]{5,}")
 # Ordinary words one edit from a term of the vocabulary: they are no typing errors. From the words of wordfreq's English list with a
 # Zipf frequency of 3.3 or more (2026-11) that `_find` would else change for the worse.
@@ -167,9 +168,10 @@ _UNIT_ZH = r"\s*(?:元|块|分钟|个?小时|天|分|点|岁|人|公里)"
 _RANGE_ZH = rf"\d[\d.]*(?:{_UNIT_ZH})?(?:\s*[-~–—到至、]\s*\d[\d.]*)?"
 _MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
 _SPENT = re.compile(  # no wish is in these: prices, ratings, counts and dates ("3 stars", "$20", "评分4.5分以上的"), idioms that hold a term's word
+    rf"(?:(?:on|for)\s+)?\b(?:{_MONTHS})\s+\d+\w*|\d+\w*\s+of\s+(?:{_MONTHS})\b|"
     r"(?:(?:the\s+)?(?:last|past|next|top|over|under|around|at\s+(?:least|most))\s+)?(?:[$€£]\s?)?\b(?!\d{4}[)）])\d(?:[a-z\d]|[.,:](?=\d))*(?:[\s-]*(?:stars?|rooms?|dollars?|bucks|people|persons?|nights?|days?|years?(?:[\s-]olds?)?))?"
     rf"(?![a-z\d年]|{_UNIT_ZH})"
-    rf"|(?:(?:on|for)\s+)?\b(?:{_MONTHS})\s+\d+\w*|\d+\w*\s+of\s+(?:{_MONTHS})\b|\b(?:one|two|three|four|five)[\s-]+stars?\b"
+    rf"|\b(?:one|two|three|four|five)[\s-]+stars?\b"
     r"|\b(?:after\s+)?(?:an?\s+|my\s+|this\s+|such\s+an?\s+)?(?:(?:very|really|so|pretty)\s+)?(?:long|hard|tough|rough|busy|stressful|tiring|exhausting|hectic)\s+(?:day|week|month|year|shift)\b(?!\s*(?:end|night))(?:\s+(?:at\s+(?:work|school|the\s+office)|of\s+\w+))?"
     r"|\bgood\s+(?:morning|afternoon|evening|night|day)\b|\b(?:free|leisure)\s+(?:time|hours)\b|\b(?:as|how)\s+(?:long|fast)\b|\ba\s+couple\s+(?:of|more)\b|[女男]朋友一起"
     r"|(?:(?:评分|评价|人均(?:消费)?|最低价格|价格|票价|门票(?:价格)?|消费|预算|游玩(?:的?(?:时长|时间))?|能玩)[^，。！？；、\d]{0,6}"
@@ -189,7 +191,7 @@ _DONE_WITH: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = tuple(
     (kinds, re.compile(pattern, re.IGNORECASE))
     for kinds, pattern in (
         (("album",), r"\b(?:listen(?:ed|ing)?|music|bands?|artists?|singers?|rappers?|concerts?|play (?:me|us|some)|(?:can|could|will) you (?:please )?play)\b|(?:^|[.!?,;]\s*|\bplease )play (?=(?-i:[A-Z]))|听(?!说)|(?:爵士|摇滚|古典|交响|流行|电子|民)乐(?!队)"),
-        (("film", "series"), r"(?<!\ba )\bwatch(?:ed|ing)?\b|\b(?:saw|seen?|seeing)\b[^.!?]{0,60}\(\d{4}\)|(?:想|要|爱|喜欢|刚|好)看(?![看书])|看(?:过|了|完)"),
+        (("film", "series"), r"(?<!\ba )\bwatch(?:ed|ing)?\b|\b(?:saw|seen?|seeing)\b[^.!?]{0,60}\(\d{4}\)|(?:想|要|爱|喜欢|刚|好)看(?![看书])|(?<!看)看(?:过|了|完)"),
         (("film",), r"\bwesterns\b|\b(?:an?|good|great|classic|another) western\b(?=\s*(?:[.!?,]|$|(?:like|with|set|from)\b))|(?:歌舞|西部|战争|恶搞|喜剧|爱情|恐怖|动作|科幻|悬疑|犯罪|惊悚|文艺|武侠|搞笑|剧情|灾难|警匪|谍战|青春)片"),
         (("book",), r"\bread(?:ing|s)?\b|\bauthors?\b|读"),
         (("dish",), r"\b(?:eat(?:ing)?|restaurants?|din(?:e|ing)|cuisine|hungry)\b|餐馆|餐厅|饭店|饭馆|吃|菜(?![单市鸟园])"),
@@ -238,7 +240,7 @@ _QUESTION = re.compile(
 # What is said out of courtesy: how a talk begins, what thanks or ends it, and praise with nothing else beside it.
 _GREETING = re.compile(
     r"\W*(?:hi+(?:ya)?|hell+o+|hey+|yo|howdy|greetings|sup|ciao|good (?:morning|evening|afternoon|day)|what'?s up|how(?:'s it| is it|'re| are| r)? (?:you|u|things|life|doing|going)|nice to meet you"
-    r"|(?:i'?m|i am) (?:\w+ )?(?:fine|good|great|well|okay|ok))(?![\w-])|\W*(?:你好|您好|大家好|嗨|哈[喽罗啰]|[早中晚]上好|[上中下]午好|早安|早(?!\w)|在吗|在不在|有人吗|你是谁)",
+    r"|(?:i'?m|i am) (?:\w+ )?(?:fine|good|great|well|okay|ok)|(?:fine|good|great|well)\W+(?:and |how about )?(?:you|yourself))(?![\w-])|\W*(?:你好|您好|大家好|嗨|哈[喽罗啰]|[早中晚]上好|[上中下]午好|早安|早(?!\w)|在吗|在不在|有人吗|你是谁)",
     re.IGNORECASE,
 )
 _THANKS = re.compile(
@@ -255,7 +257,7 @@ _PRAISED = re.compile(
 _MAX_COURTESY = 8  # words of a message that is nothing else
 _FACT_ASKED = re.compile(  # a fact of something, which must be on the table
     r"\b(?:how (?:long|old|big|tall|far|much)|where|when) (?:is|was|are|were|does|do|did) (?:it|that|this|he|she|they)\b"
-    r"|(?:地址|日期|(?:开放|营业|上映|发行)时间|创始人|岁数|年龄|奖项?|出品)[^，。！？]{0,8}(?:吗|呢|谁|哪|什么|多少|知道|清楚)|(?:知道|哪|清楚)[^，。！？]{0,8}(?:地址|日期|时间|创始人|年龄|奖项?|出品)|什么时候[开出上发]"
+    r"|(?:地址|电话|日期|(?:开放|营业|上映|发行)时间|创始人|岁数|年龄|奖项?|出品)[^，。！？]{0,8}(?:吗|呢|谁|哪|什么|多少|知道|清楚)|(?:知道|哪|清楚)[^，。！？]{0,8}(?:地址|电话|日期|时间|创始人|年龄|奖项?|出品)|什么时候[开出上发]"
     r"|多(?:久|大|长|高|少钱)|几[岁点]|哪一?年|哪国|在(?:哪[里儿]?|什么地方)(?:[啊呀呢吗]|知道)*\W*$",
     re.IGNORECASE,
 )
@@ -300,7 +302,8 @@ _NOTHING_SAID = re.compile(
     re.IGNORECASE,
 )
 _TO_US = re.compile(
-    r"\b(?:are|do|did|have) you (?:look|lik|want|prefer|think|enjoy|see|watch)", re.IGNORECASE
+    r"\b(?:are|do|did|have) you (?:look|lik|want|prefer|think|enjoy|see|watch)|你(?:[最也很]|们)?(?:喜欢|爱|觉得|认为)[^，。！？]*(?:吗|呢|哪|什么|谁)",
+    re.IGNORECASE,
 )  # a question to us tells nothing of him
 _GOES_ON = re.compile(r"[^A-Za-z.!?\n。！？]*?(?:[,;/，；、&]|(?:and|or|also)\b)", re.IGNORECASE)
 _TO_PLACE_ZH = re.compile("(?:[去在到游逛飞]|[来去]一?趟|想念|离开)$")
@@ -1137,7 +1140,7 @@ def _interests(message: str, masked: str, found: list[Found], turn: int) -> list
         for low, high, is_object in _phrases(message, masked, start, end, walls, found, is_wished):
             terms = [one for one in found if low <= one.start < high]
             if (place := _DONE_THERE.search(message[low:high])) and all(one.group == "kinds" for one in terms):
-                high = low + place.start()
+                low, high = _trimmed(message, masked, low, low + place.start(), found)
                 is_object = is_object or is_asking
             tags = tuple(dict.fromkeys(one.term for one in terms if one.group in ("tags", "moods", "countries")))
             text = message[low:high]
@@ -1283,8 +1286,10 @@ def _is_other(message: str, found: Found) -> bool:
         return not _FOOD.search(message)
     if found.term == "course":
         return before.endswith("of ")
-    if found.term == "album" and message[found.start : found.end] == "歌":
-        return bool(re.match(r"[手剧词星舞唱谣德]", after)) or before.endswith(("唱", "儿", "国", "诗", "高"))
+    if found.group == "kinds" and found.end - found.start == 1:  # 剧场, 书店 and 歌手 are no series, books and songs
+        token = next((word for word in words(message) if word.start <= found.start < word.end), None)
+        is_begun = token is not None and token.end > found.end and token.text not in _ARE_KINDS_ZH
+        return is_begun or found.term == "album" and before.endswith(("唱", "儿", "国", "诗", "高"))
     if found.term == "online":  # of a film it says nothing that a catalogue could tell
         return bool(
             re.search(r"(?:movies?|films?|watch|shows?|series|music|songs?)\b[^.!?]{0,12}$", before)

@@ -111,6 +111,13 @@ def test_a_wish_is_kept_in_the_visitors_words_without_the_filler(read, message, 
         ("有没有适合周末去的，在杭州的地方", ["周末", "杭州"]),
         ("想去杭州附近的古镇", ["古镇", "杭州"]),
         ("苏州有什么好玩的", ["苏州"]),
+        ("推荐一家餐馆吃糖卷果这道菜", ["糖卷果"]),
+        ("想找一家有大公鸡这道菜的餐馆", ["大公鸡"]),
+        ("你喜欢梁静茹的演唱吗？", []),
+        ("你最喜欢哪部科幻片？", []),
+        ("我想去圆明园，你觉得怎么样", ["圆明园"]),
+        ("I'm interested in the 11th of March.", []),
+        ("来首歌吧", []),
         ("love songs for our wedding", ["love songs for our wedding"]),
         ("do you know of any Hugh Jackman films?", ["Hugh Jackman films"]),
         ("Is there a stage show in SF?", ["stage show in SF"]),
@@ -406,7 +413,7 @@ def test_hard_conditions_become_exact_limits(read, message, expected):
         ("See you later", "thanks"), ("good night", "thanks"), ("再见！", "thanks"), ("下次见", "thanks"), ("晚安", "thanks"),
         ("Sounds good.", "thanks"), ("you did a great job", "thanks"), ("不错", "thanks"), ("great movies about dogs", "recommend"),
         ("大约能玩多久？", "about"), ("他现在多大呢？", "about"), ("制片地区在哪里？", "about"), ("How long is it?", "about"),
-        ("那你知道地址吗？", "about"), ("都什么时候开放呀？", "about"), ("知道创始人是谁吗", "about"), ("I am in the mood to watch a film", "recommend"),
+        ("那你知道地址吗？", "about"), ("都什么时候开放呀？", "about"), ("知道创始人是谁吗", "about"), ("这里的电话是多少呢？", "about"), ("Good and yourself?", "greeting"), ("I am in the mood to watch a film", "recommend"),
         ("这个景点你去过吗？", "recommend"), ("听过《不存在的歌》吗？", "recommend"), ("这个我去过了", "reject"),
         ("在哪里可以吃到烤鸭", "recommend"), ("什么时候去云南最好", "recommend"),
     ],
@@ -803,6 +810,20 @@ def test_a_long_list_is_read_quickly(read):
     for part in ("I loved dune, ", "看过三体、", "have a thing, "):
         read(part * (2000 // len(part)))
     assert time.process_time() - started < 4  # it took minutes when every beginning was tried to the end of the list
+
+
+@pytest.mark.parametrize(
+    ("message", "kinds"),
+    [
+        ("知道小剧场在哪吗", ()),
+        ("推荐一家书店", ()),
+        ("推荐一些书籍", ("book",)),
+        ("有什么好看的剧吗", ("series",)),
+        ("来首歌吧", ("album",)),
+    ],
+)
+def test_a_character_for_a_kind_within_another_word_names_none(heard, message, kinds):
+    assert heard(message).kinds == kinds
 
 
 def test_a_place_is_not_by_what_a_part_of_its_name_means(heard):
