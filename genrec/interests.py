@@ -245,13 +245,18 @@ _GREETING = re.compile(
 )
 _THANKS = re.compile(
     r"\b(?:thanks?|thx|ty|tysm|cheers|appreciate|(?:good)?bye|good ?night|see (?:you|ya)|take care|farewell|that(?:'s| is) all)\b"
-    r"|(?:谢谢|[多感]谢)(?:[你您]的?(?:推荐|介绍|建议|帮[助忙]))?|谢[了啦]|辛苦|3q|再见|拜拜|晚安|回见|(?:下次|下回|回头|明天|改天)见",
+    r"|(?:谢谢|[多感]谢)(?:(?:[你您]的?)?(?:推荐|介绍|建议|帮[助忙]))?|谢[了啦]|辛苦|3q|再见|拜拜|晚安|回见|(?:下次|下回|回头|明天|改天)见",
     re.IGNORECASE,
 )
 _PRAISED = re.compile(
     r"\W*(?:(?:ok(?:ay)?|oh|wow|that(?:'?s| is| was)?|it(?:'?s| is| was)?|this is|(?:that )?sounds?|looks?|you did|you'?re|me too|an?|the|so|very|really|pretty|just)\W+)*"
     r"(?:great|perfect|cool|awesome|good|nice|excellent|wonderful|amazing|lovely|fantastic|brilliant|best)(?:\W+(?:job|work|one|idea|then|lol|haha|man|buddy))*\W*"
-    r"|\W*(?:太|很|真|挺|非常)?(?:好|棒|赞|不错|完美|可以)[了啊呀的吧]*\W*",
+    r"|\W*(?:太|很|真|挺|非常)?(?:好|棒|赞|不错|完美|可以)[了啊呀的吧]*\W*(?:就[这那它](?:[个部本张首道款样]|一[个部])?[了吧啦]*\W*)?",
+    re.IGNORECASE,
+)
+_OF_SHOWN = re.compile(  # what is asked of something on the table: "Is it scary?", "who is in it?", 好看吗
+    r"\W*(?:(?:and|but|so)\s+)?(?:is|are|was|were|does|did|who|where|how)\b(?!\s+there)[^.!?]*\b(?:it|he|she|they|(?:this|that|the\s+(?:first|second|last|other))\s+one)\b[^.!?]*\?*\W*"
+    r"|\W*(?:[它这那][部个本张首道款门]?|第[一二][部个本张首道款门])?(?![还有能可会要想你])[^，。！？有来]{1,7}吗\W*",
     re.IGNORECASE,
 )
 _MAX_COURTESY = 8  # words of a message that is nothing else
@@ -507,6 +512,8 @@ def understand(
         for start, end in lesser_known
         if not any(one.start < end and start < one.end for one in interests)
     ]
+    if last_items and not (kinds or compared or named or _REQUEST.search(text)) and _OF_SHOWN.fullmatch(text):
+        interests, intent = [], "about" if intent == "none" else intent
     interests = [replace(interest, text=message[interest.start : interest.end]) for interest in interests]
     has_wish = bool(interests or constraints or named or kinds)
     if intent == "none":

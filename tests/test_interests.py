@@ -422,6 +422,20 @@ def test_what_a_message_asks_for(read, message, intent):
     assert read(message).intent == intent
 
 
+@pytest.mark.parametrize(
+    ("message", "intent"),
+    [
+        ("Is it scary?", "about"), ("who is in it?", "about"), ("How long is the first one?", "about"), ("好看吗", "about"),
+        ("第二部吓人吗", "about"), ("它适合孩子看吗", "about"), ("有书吗", "recommend"), ("推荐几部好看的吗", "recommend"),
+        ("is there anything like it?", "recommend"), ("好的，就这个", "thanks"), ("晚安，谢谢推荐", "thanks"), ("great, more like this", "more"),
+    ],
+)  # fmt: skip
+def test_what_is_asked_of_what_is_on_the_table(read, catalogue, message, intent):
+    found = read(message, last_items=catalogue.items[:2])
+    assert found.intent == intent
+    assert intent != "about" or not found.profile.interests
+
+
 def test_a_shown_title_with_a_typing_error_is_known_inside_a_sentence(read, catalogue):
     shown = [item for item in catalogue.items if item.title == "Plants vs. Zombies"]
     found = read("i'm afraid plants vs.z ombies isn't my thing. have you something else", last_items=shown)
