@@ -107,7 +107,7 @@ LESSER_KNOWN = re.compile(  # what few know is wanted: less a condition than a p
     re.IGNORECASE,
 )
 DECADE = re.compile(
-    r"(?<!my )(?<!his )(?<!her )(?<!their )\b((?:19|20)?\d0)'?s\b|(?<!\d)((?:19|20)?\d0)年代|\b(twenties|thirties|forties|fifties|sixties|seventies|eighties|nineties)\b",
+    r"(?<!my )(?<!his )(?<!her )(?<!their )\b((?:19|20)?\d0)'?s\b|(?<!\d)((?:19|20)?\d0)(?:年代|(?=[到至、和-](?:19|20)?\d0年代))|\b(twenties|thirties|forties|fifties|sixties|seventies|eighties|nineties)\b",
     re.IGNORECASE,
 )
 _DECADES = ("twenties", "thirties", "forties", "fifties", "sixties", "seventies", "eighties", "nineties")
@@ -200,6 +200,7 @@ _SWITCHES = {  # what a boolean column is called in Chinese, and in English wher
 _SWITCH_AFFIXES = re.compile(
     r"^(?:has|is|have|with|offers?|allows?)_|_(?:allowed|available|options?|offered|included)$"
 )
+_TO = re.compile(r"\s*(?:-|–|—|~|to|through|till|until|到|至)\s*", re.IGNORECASE)
 _OR = re.compile(r"\s*(?:[,，/]\s*)?(?:\bor\b|或者?|还是|/)\s*(?:on\s+|in\s+)?", re.IGNORECASE)
 _AND = re.compile(
     r"\s*(?:[,，、&+]|[,，]?\s*\band\b|和|与|及|以及|还有|跟|，?并且|，?且)\s*(?:on\s+|in\s+|有|提供|能|可以)?",
@@ -767,7 +768,8 @@ def _own_pattern(name: str) -> re.Pattern[str]:
 
 
 def _year_constraints(message: str, made: _Maker) -> Iterator[Constraint]:
-    decades = []
+    runs: list[list[int]] = []  # of decades that are said together: "the 60s and 70s"
+    before: re.Match[str] | None = None
     for match in DECADE.finditer(message):
         if match.group(3):
             decade = 1920 + 10 * _DECADES.index(match.group(3).lower())
@@ -775,16 +777,20 @@ def _year_constraints(message: str, made: _Maker) -> Iterator[Constraint]:
             decade = int(match.group(1) or match.group(2))
         if decade < 100:
             decade += 2000 if decade <= 20 else 1900
-        decades.append((decade, match))
-    for index, (decade, match) in enumerate(decades):
-        joined = index and _OR.fullmatch(message, decades[index - 1][1].end(), match.start())
-        low = decades[index - 1][0] if joined else decade
-        if joined and abs(decade - low) > 10:
-            years = tuple(sorted({*range(low, low + 10), *range(decade, decade + 10)}))
-            yield made(match, "year", "==", years)  # type: ignore[arg-type]
+        end = match.start() - len("the ") * message[: match.start()].lower().endswith("the ")
+        between = (before.end(), end) if before else (0, 0)
+        is_range = bool(before and _TO.fullmatch(message, *between))
+        if is_range or before and (_OR.fullmatch(message, *between) or _AND.fullmatch(message, *between)):
+            runs[-1] += range(runs[-1][-1], decade + 1, 10) if is_range else [decade]
         else:
-            yield made(match, "year", ">=", min(low, decade))
-            yield made(match, "year", "<=", max(low, decade) + 9)
+            runs.append([decade])
+        before, first, last = match, min(runs[-1]), max(runs[-1])
+        if set(range(first, last, 10)) <= set(runs[-1]):
+            yield made(match, "year", ">=", first)
+            yield made(match, "year", "<=", last + 9)
+        else:
+            years = tuple(sorted({year for start in runs[-1] for year in range(start, start + 10)}))
+            yield made(match, "year", "==", years)  # type: ignore[arg-type]
     for match in _YEAR_RANGE.finditer(message):
         yield made(match, "year", ">=", int(match.group(1)))
         yield made(match, "year", "<=", int(match.group(2)))
