@@ -259,7 +259,7 @@ _OF_SHOWN = re.compile(  # what is asked of something on the table: "Is it scary
     r"|\W*(?:[它这那][部个本张首道款门]?|第[一二][部个本张首道款门])?(?![还有能可会要想你])[^，。！？有来]{1,7}吗\W*",
     re.IGNORECASE,
 )
-_MAX_COURTESY = 8  # words of a message that is nothing else
+_MAX_COURTESY = 10  # words of a message that is nothing else
 _FACT_ASKED = re.compile(  # a fact of something, which must be on the table
     r"\b(?:how (?:long|old|big|tall|far|much)|where|when) (?:is|was|are|were|does|do|did) (?:it|that|this|he|she|they)\b"
     r"|(?:地址|电话|日期|(?:开放|营业|上映|发行)时间|创始人|岁数|年龄|奖项?|出品)[^，。！？]{0,8}(?:吗|呢|谁|哪|什么|多少|知道|清楚)|(?:知道|哪|清楚)[^，。！？]{0,8}(?:地址|电话|日期|时间|创始人|年龄|奖项?|出品)|什么时候[开出上发]"
@@ -298,8 +298,11 @@ _LEARN_ONE = re.compile(  # "想学一道菜", "learn a new recipe": one thing, 
     re.IGNORECASE,
 )
 _PLACE_TO_EAT = re.compile(
-    r"\b(?:places?|somewhere|where)\b[\w ]{0,20}\bto\s+(?:eat|dine)\b|\brestaurants?\b", re.IGNORECASE
+    r"\b(?:places?|somewhere|where)\b[\w ]{0,20}\b(?:to\s+(?:eat|dine)|serv(?:e|es|ing))\b|\brestaurants?\b",
+    re.IGNORECASE,
 )
+_IN_PLACE = re.compile(r"\b(?:in|around|near|to)\s+$", re.IGNORECASE)
+_ANY_PLACE = re.compile(r"\bplaces?\b(?!\s+(?:to|of))|地方", re.IGNORECASE)
 _LEARNT = {"道": "dish", "款": "game", "首": "album"}
 _NOTHING_SAID = re.compile(
     r"\b(?:recommendations?|suggestions?|surprise|bored|whatever|random(?:ly)?|anything|everything|something|somewhere|nothing|no|fine|works?|idea|ideas|pick|choose|decide|dunno|no\s+preference|preferences?|in\s+particular|special|today|tonight|now|weekend|free|some\s+time|kill|pass|spend|time)\b"
@@ -310,6 +313,7 @@ _TO_US = re.compile(
     r"\b(?:are|do|did|have) you (?:look|lik|want|prefer|think|enjoy|see|watch)|你(?:[最也很]|们)?(?:喜欢|爱|觉得|认为)[^，。！？]*(?:吗|呢|哪|什么|谁)",
     re.IGNORECASE,
 )  # a question to us tells nothing of him
+_STATE = re.compile("[A-Z]{2}")
 _GOES_ON = re.compile(r"[^A-Za-z.!?\n。！？]*?(?:[,;/，；、&]|(?:and|or|also)\b)", re.IGNORECASE)
 _TO_PLACE_ZH = re.compile("(?:[去在到游逛飞]|[来去]一?趟|想念|离开)$")
 _AT_PLACE_ZH = re.compile("有[没什哪啥]|附近|周边|旅[游行]|哪里|[好怎]玩|[玩逛]|的(?:景点|地方|好去处)")
@@ -427,9 +431,11 @@ def understand(
         for one in _listed(text, by_title, known)
         if not any(one[1] < end and start < one[2] for start, end in marked)
     ]
+    is_outing = any(one.group == "kinds" and one.term in ("place", "dish", "activity") for one in found)
     named_spans = [
         (shown.get(normalise(item.title), item), start, end)
         for item, start, end in sorted(titled, key=lambda one: one[1])
+        if not (is_outing and item.kind in WORKS and _IN_PLACE.search(text[:start]))  # "hotels in Atlanta"
         if _has_mark(text, start, end) or not _is_attribute(found, start, end)
     ]
     asides = _asides(text, found)
@@ -447,6 +453,8 @@ def understand(
         rest = _ASKS_US_ZH.sub(lambda match: " " * len(match.group()), rest)
         intent = next((asked for asked, pattern in _INTENTS if pattern.search(rest)), "none")
     kinds = _kinds(_blanked(text, [(one.start, one.end) for one in asides]), found, fields, intent)
+    if "dish" in profile.kinds and kinds == ("place",) and _ANY_PLACE.search(text) and not _implied_kinds(text):
+        kinds = ()  # a place to eat, as before
     lesser_known = [
         match.span()
         for match in LESSER_KNOWN.finditer(text)
@@ -743,6 +751,7 @@ def _kinds(text: str, found: list[Found], fields: Fields, intent: Intent) -> tup
     named += [kind for _, _, match in learnt for kind in (_LEARNT[(match["one"] or "道")],) if kind in fields.sizes]
     if _PLACE_TO_EAT.search(text):
         named = [kind for kind in named if kind != "place"]
+        named += ["dish"] if "dish" in fields.sizes or not fields.sizes else []
     return tuple(dict.fromkeys(own or named))
 
 
@@ -1152,6 +1161,8 @@ def _interests(message: str, masked: str, found: list[Found], turn: int) -> list
             tags = tuple(dict.fromkeys(one.term for one in terms if one.group in ("tags", "moods", "countries")))
             text = message[low:high]
             is_kind = any(one.group in ("kinds", "aside") and (one.start, one.end) == (low, high) for one in terms)
+            if _STATE.fullmatch(text) and message[:low].rstrip().endswith(","):
+                continue  # "Atlanta, GA"
             if not _TO_US.search(clause) and (tags or is_object and is_like and not is_kind and not _is_empty(text)):
                 interests.append(Interest(text, is_like, tags, low, high, turn))
         is_wished = is_wished or has_own_wish
@@ -1283,6 +1294,8 @@ def _is_other(message: str, found: Found) -> bool:
     """Whether a term's word is used as something else: "book a table", "of course", "play me a song", "that would work", "a long weekend", "a light
     comedy" and 经济型酒店 (an economy hotel)."""
     before, after = message[: found.start].lower(), message[found.end :].lower()
+    if before.endswith(" by ") and message[found.start].isupper():
+        return True  # "Marry Me by Train"
     if found.term == "economics":
         return bool(re.match(r"型|舱|实惠|适用|快捷|连锁", after))
     if found.term == "science fiction" and message[found.start : found.end] == "SF":  # the city
@@ -1311,6 +1324,8 @@ def _is_other(message: str, found: Found) -> bool:
     if found.term in ("play", "work"):
         return bool(
             re.match(r"\s+(?:a|an|me|some|us|my|out)\b", after)
+            or re.match(r"\s+[A-Z]", message[found.end :])
+            and not re.search(r"\b(?:a|an|the|this|that|stage|radio)\s+$", before)
             or re.search(r"(?:\b(?:to|you|i|we|they|who|would|will|can|don't|please|let'?s)|^)\s*$", before)
         )
     return False

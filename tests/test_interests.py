@@ -118,6 +118,8 @@ def test_a_wish_is_kept_in_the_visitors_words_without_the_filler(read, message, 
         ("我想去圆明园，你觉得怎么样", ["圆明园"]),
         ("I'm interested in the 11th of March.", []),
         ("来首歌吧", []),
+        ("the songs are few, please add more and play Celine Dion", ["Celine Dion"]),
+        ("find hotels in Atlanta, GA.", ["hotels in Atlanta"]),
         ("love songs for our wedding", ["love songs for our wedding"]),
         ("do you know of any Hugh Jackman films?", ["Hugh Jackman films"]),
         ("Is there a stage show in SF?", ["stage show in SF"]),
@@ -693,6 +695,7 @@ def test_who_wants_to_learn_one_dish_wants_the_dish(heard, message, kinds):
         ("想找一个提供早餐服务，安静的酒店", ("place",), ["早餐服务", "安静的酒店"]),
         ("想找一家餐馆吃饭，有啥好的地方给我推荐吗", ("dish",), []),
         ("I enjoy holiday songs", ("album",), ["holiday songs"]),
+        ("a place which serves Burrito", ("dish",), ["Burrito"]),
         ("songs by Little Big Town", ("album",), []),
     ],
 )
@@ -824,6 +827,11 @@ def test_a_long_list_is_read_quickly(read):
     for part in ("I loved dune, ", "看过三体、", "have a thing, "):
         read(part * (2000 // len(part)))
     assert time.process_time() - started < 4  # it took minutes when every beginning was tried to the end of the list
+
+
+def test_any_place_after_a_place_to_eat_is_one_too(read):
+    assert read("find me somewhere to eat", "a Barbecue place please").profile.kinds == ("dish",)
+    assert read("find me somewhere to eat", "a place to visit").profile.kinds == ("place",)
 
 
 @pytest.mark.parametrize(
