@@ -1161,7 +1161,7 @@ def _interests(message: str, masked: str, found: list[Found], turn: int) -> list
             tags = tuple(dict.fromkeys(one.term for one in terms if one.group in ("tags", "moods", "countries")))
             text = message[low:high]
             is_kind = any(one.group in ("kinds", "aside") and (one.start, one.end) == (low, high) for one in terms)
-            if _STATE.fullmatch(text) and message[:low].rstrip().endswith(","):
+            if not tags and _STATE.fullmatch(text) and message[:low].rstrip().endswith(","):
                 continue  # "Atlanta, GA"
             if not _TO_US.search(clause) and (tags or is_object and is_like and not is_kind and not _is_empty(text)):
                 interests.append(Interest(text, is_like, tags, low, high, turn))
