@@ -250,7 +250,8 @@ _THANKS = re.compile(
 )
 _PRAISED = re.compile(
     r"\W*(?:(?:ok(?:ay)?|oh|wow|that(?:'?s| is| was)?|it(?:'?s| is| was)?|this is|(?:that )?sounds?|looks?|you did|you'?re|me too|an?|the|so|very|really|pretty|just)\W+)*"
-    r"(?:great|perfect|cool|awesome|good|nice|excellent|wonderful|amazing|lovely|fantastic|brilliant|best)(?:\W+(?:job|work|one|idea|then|lol|haha|man|buddy))*\W*"
+    r"(?:(?:great|perfect|cool|awesome|good|nice|excellent|wonderful|amazing|lovely|fantastic|brilliant|best|(?:i\W+)?(?:love|like)\W+(?:it|them|these|those|this|that)(?:\W+(?:both|all|one))?)\b\W*)+"
+    r"(?:\b(?:job|work|one|idea|then|lol|haha|man|buddy)\b\W*)*"
     r"|\W*(?:太|很|真|挺|非常)?(?:好|棒|赞|不错|完美|可以)[了啊呀的吧]*\W*(?:就[这那它](?:[个部本张首道款样]|一[个部])?[了吧啦]*\W*)?",
     re.IGNORECASE,
 )

@@ -414,7 +414,7 @@ def test_hard_conditions_become_exact_limits(read, message, expected):
         ("早", "greeting"), ("hi, surprise me", "recommend"), ("你好，我无聊", "recommend"), ("good evening, find me a film", "recommend"),
         ("thank you so much 🙏", "thanks"), ("太好了谢谢", "thanks"), ("谢谢你的推荐", "thanks"), ("谢谢，换一个", "reject"),
         ("See you later", "thanks"), ("good night", "thanks"), ("再见！", "thanks"), ("下次见", "thanks"), ("晚安", "thanks"),
-        ("Sounds good.", "thanks"), ("you did a great job", "thanks"), ("不错", "thanks"), ("great movies about dogs", "recommend"),
+        ("Sounds good.", "thanks"), ("you did a great job", "thanks"), ("perfect... i love them both", "thanks"), ("I like it", "thanks"), ("I like it when it rains", "recommend"), ("不错", "thanks"), ("great movies about dogs", "recommend"),
         ("大约能玩多久？", "about"), ("他现在多大呢？", "about"), ("制片地区在哪里？", "about"), ("How long is it?", "about"),
         ("那你知道地址吗？", "about"), ("都什么时候开放呀？", "about"), ("知道创始人是谁吗", "about"), ("这里的电话是多少呢？", "about"), ("Good and yourself?", "greeting"), ("I am in the mood to watch a film", "recommend"),
         ("这个景点你去过吗？", "recommend"), ("听过《不存在的歌》吗？", "recommend"), ("这个我去过了", "reject"),
