@@ -32,6 +32,7 @@ from genrec.interests import (
     named_items,
     shortened,
     understand,
+    without_greeting,
 )
 from genrec.language import detect_language
 from genrec.onboarding import question_for
@@ -346,6 +347,9 @@ class Assistant(Explaining):
         turn = len(conversation.turns)
         shown = self._items(conversation.turns[-1].item_ids) if conversation.turns else []
         understanding = understanding or self._understand(message, conversation.profile, shown, turn)
+        intent: Intent = understanding.intent
+        if intent in _ABOUT_SHOWN and not (understanding.named or shown):
+            intent = "recommend"  # there is nothing on the table that it could be about
         wanted = asked_number(message) or (1 if tone == "brief" else NUM_PICKS)
         if held:
             ranking, candidates = held.ranking, held.candidates
@@ -353,7 +357,7 @@ class Assistant(Explaining):
             shelf = tuple(new if old.parts else old for old, new in zip(held.shelf, fitted, strict=True))
         else:
             previous = conversation.turns[-1].text if conversation.turns else ""
-            said = "" if is_vague(message) else without_self_description(message)
+            said = "" if is_vague(message) else without_greeting(without_self_description(message))
             ranking = self._retriever.rank(
                 understanding.profile,
                 said,
@@ -363,7 +367,7 @@ class Assistant(Explaining):
                 together=self._liked_together(understanding.profile.liked),
             )
             candidates = ranking.candidates
-            if understanding.intent in _ABOUT_SHOWN and (understanding.named or shown):
+            if intent in _ABOUT_SHOWN:
                 table = [
                     Candidate(item, 1.0, fits=_fits_before(item, conversation))
                     for item in dict.fromkeys([*understanding.named, *shown])
@@ -371,8 +375,8 @@ class Assistant(Explaining):
                 candidates = (*table, *(one for one in candidates if one.item not in [each.item for each in table]))
             candidates = tuple(replace(one, telling=_telling(one.item, sampling.seed)) for one in candidates)
             safe = [replace(one, item=item) for one in candidates[:_NUM_DRAWN] if (item := harmless(one.item))]
-            shelf = _shelf(understanding.intent, safe, len(understanding.named or shown), wanted, sampling)
-        is_choice = understanding.intent not in (*_ABOUT_SHOWN, *_NO_ITEMS)
+            shelf = _shelf(intent, safe, len(understanding.named or shown), wanted, sampling)
+        is_choice = intent not in (*_ABOUT_SHOWN, *_NO_ITEMS)
         num_picks = min(wanted, len(shelf)) if is_choice else 0
         missed = ranking.unanswered or "; ".join(self._dropped(ranking.relaxed, understanding.profile)[0])
         note = _TEXTS["unanswered"][language].format(missed) if missed else ""
@@ -386,7 +390,7 @@ class Assistant(Explaining):
             loved=self._loved(understanding.profile),
             tone=tone,
             num_picks=num_picks,
-            intent=understanding.intent,
+            intent=intent,
             note=note,
             count_tokens=None if is_short else self.engine.count_tokens,
             window=max(self._window // 2, self._window - sampling.max_new_tokens) if self._window else 0,
@@ -833,4 +837,3 @@ def _last_named(state: Reply) -> list[Item]:
         if named:
             return named
     return []
-

@@ -107,7 +107,7 @@ LESSER_KNOWN = re.compile(  # what few know is wanted: less a condition than a p
     re.IGNORECASE,
 )
 DECADE = re.compile(
-    r"(?<!my )(?<!his )(?<!her )(?<!their )\b((?:19|20)?\d0)'?s\b|(?<!\d)((?:19|20)?\d0)年代|\b(twenties|thirties|forties|fifties|sixties|seventies|eighties|nineties)\b",
+    r"(?<!my )(?<!his )(?<!her )(?<!their )\b((?:19|20)?\d0)'?s\b|(?<!\d)((?:19|20)?\d0)(?:年代|(?=[到至、和-](?:19|20)?\d0年代))|\b(twenties|thirties|forties|fifties|sixties|seventies|eighties|nineties)\b",
     re.IGNORECASE,
 )
 _DECADES = ("twenties", "thirties", "forties", "fifties", "sixties", "seventies", "eighties", "nineties")
@@ -128,7 +128,7 @@ _PLAYERS = re.compile(
     re.IGNORECASE,
 )
 _FREE = re.compile(
-    r"(?:门票|票价|价格|消费)?(?:是|要)?免费(?:的)?|不(?:要|花|收)(?:钱|门票|费)|\bfor\s+free\b|\bfree\s+(?:of\s+charge|admission|entry|entrance)\b|\bcosts?\s+nothing\b",
+    r"(?:门票|票价|价格|消费)?(?:是|要)?免费(?:的)?|不(?:要|花|收)(?:钱|门票|费)|\bfor\s+free\b|\bfree\s+(?:of\s+charge|admission|entry|entrance)\b|\b(?:no|without\s+(?:an?\s+|any\s+)?)\s*(?:entry|entrance|admission)\s+fees?\b|(?:无需|免)门?票|\bcosts?\s+nothing\b",
     re.IGNORECASE,
 )
 _CHILD = re.compile(
@@ -200,19 +200,19 @@ _SWITCHES = {  # what a boolean column is called in Chinese, and in English wher
 _SWITCH_AFFIXES = re.compile(
     r"^(?:has|is|have|with|offers?|allows?)_|_(?:allowed|available|options?|offered|included)$"
 )
+_TO = re.compile(r"\s*(?:-|–|—|~|to|through|till|until|到|至)\s*", re.IGNORECASE)
 _OR = re.compile(r"\s*(?:[,，/]\s*)?(?:\bor\b|或者?|还是|/)\s*(?:on\s+|in\s+)?", re.IGNORECASE)
 _AND = re.compile(
     r"\s*(?:[,，、&+]|[,，]?\s*\band\b|和|与|及|以及|还有|跟|，?并且|，?且)\s*(?:on\s+|in\s+|有|提供|能|可以)?",
     re.IGNORECASE,
 )
-_PERSON = r"[A-Z][\w.'’-]*(?:\s+(?:(?:de|del|la|van|von|der|bin|al|di|da)\s+)*[A-Z][\w'’-]*)*"
+_WHOLE_NAME = r"(?:[A-Z]\.|[A-Z][\w'’-]*)(?:\s+(?:(?:de|del|la|van|von|der|bin|al|di|da)\s+)*(?:[A-Z]\.|[A-Z][\w'’-]+))*"  # no further than its sentence
 _MAKER = re.compile(
-    rf"\b(?:(?:directed|written|made|painted|composed|sung|designed)\s+by|director(?:\s+is)?|by)\s+({_PERSON})(?![\w.])"
+    rf"\b(?:(?:directed|written|made|painted|composed|sung|designed)\s+by|director(?:\s+is)?|by)\s+({_WHOLE_NAME})(?!\w)"
 )
-_ACTOR = re.compile(rf"\bstarring\s+({_PERSON})(?![\w.])")
+_ACTOR = re.compile(rf"\bstarring\s+({_WHOLE_NAME})(?!\w)")
 _PLAY = r"(?:^|[.!?,;]\s*|\b(?:please|you|hey|just)\s+)(?i:play)\s+(?:(?:me|us|some|something\s+by)\s+)*"  # what is said to who has the music
 _WORKS = r"(?i:songs?|music|tracks?|albums?|records?|movies?|films?|books?|novels?)"
-_WHOLE_NAME = r"(?:[A-Z]\.|[A-Z][\w'’-]*)(?:\s+(?:(?:de|del|la|van|von|der|bin|al|di|da)\s+)*(?:[A-Z]\.|[A-Z][\w'’-]+))*"  # no further than its sentence
 _CERTAIN_MAKER = re.compile(
     rf"(?:\b{_WORKS}\s+(?i:by|from)\s+(?P<name>{_WHOLE_NAME})|(?:\b(?i:something|anything|stuff|more)\s+(?i:by)\s+|{_PLAY})(?P<full>{_WHOLE_NAME}))"
 )
@@ -220,7 +220,8 @@ _NO_NAME = re.compile(
     r"(?:(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|January|February|March|April|May|June|July|August|September|October|November|December|The|A|An|My|I)\b"
 )
 _SHOWN_ACTOR = re.compile(
-    rf"\b(?:(?i:starring|featuring)|(?i:movies?|films?|series|shows?)\s+with)\s+({_PERSON})(?![\w.])"
+    rf"(?:\b(?i:starring|featuring|(?:acted|played)\s+by|possibly\s+with)|(?:\b(?i:movies?|films?|series|shows?)\s+|(?<=\)\s))with)\s+(?P<led>{_WHOLE_NAME})(?!\w|\s+as\s+(?:the\s+)?director)"
+    rf"|\b(?:with\s+)?(?P<acting>{_WHOLE_NAME})\s+(?i:in\s+it|in\s+the\s+cast|(?:acts?|acting|stars?|starring|plays)(?=\s+in))\b"
 )
 _OF_PERSON_ZH = re.compile(
     r"(?:导演|执导|(?P<acts>主?演)|[拍唱写])?的(?:新|老|经典|代表)?(?:歌|专辑|音乐|唱片|电影|片|作品|书|小说|剧|戏)"
@@ -767,7 +768,8 @@ def _own_pattern(name: str) -> re.Pattern[str]:
 
 
 def _year_constraints(message: str, made: _Maker) -> Iterator[Constraint]:
-    decades = []
+    runs: list[list[int]] = []  # of decades that are said together: "the 60s and 70s"
+    before: re.Match[str] | None = None
     for match in DECADE.finditer(message):
         if match.group(3):
             decade = 1920 + 10 * _DECADES.index(match.group(3).lower())
@@ -775,16 +777,20 @@ def _year_constraints(message: str, made: _Maker) -> Iterator[Constraint]:
             decade = int(match.group(1) or match.group(2))
         if decade < 100:
             decade += 2000 if decade <= 20 else 1900
-        decades.append((decade, match))
-    for index, (decade, match) in enumerate(decades):
-        joined = index and _OR.fullmatch(message, decades[index - 1][1].end(), match.start())
-        low = decades[index - 1][0] if joined else decade
-        if joined and abs(decade - low) > 10:
-            years = tuple(sorted({*range(low, low + 10), *range(decade, decade + 10)}))
-            yield made(match, "year", "==", years)  # type: ignore[arg-type]
+        end = match.start() - len("the ") * message[: match.start()].lower().endswith("the ")
+        between = (before.end(), end) if before else (0, 0)
+        is_range = bool(before and _TO.fullmatch(message, *between))
+        if is_range or before and (_OR.fullmatch(message, *between) or _AND.fullmatch(message, *between)):
+            runs[-1] += range(runs[-1][-1], decade + 1, 10) if is_range else [decade]
         else:
-            yield made(match, "year", ">=", min(low, decade))
-            yield made(match, "year", "<=", max(low, decade) + 9)
+            runs.append([decade])
+        before, first, last = match, min(runs[-1]), max(runs[-1])
+        if set(range(first, last, 10)) <= set(runs[-1]):
+            yield made(match, "year", ">=", first)
+            yield made(match, "year", "<=", last + 9)
+        else:
+            years = tuple(sorted({year for start in runs[-1] for year in range(start, start + 10)}))
+            yield made(match, "year", "==", years)  # type: ignore[arg-type]
     for match in _YEAR_RANGE.finditer(message):
         yield made(match, "year", ">=", int(match.group(1)))
         yield made(match, "year", "<=", int(match.group(2)))
@@ -1061,8 +1067,9 @@ def _people(message: str, fields: Fields, kinds: Collection[str]) -> Iterator[_N
                 yield _Named(one.name if one else "actor", message[start:end], start, end)
     if fields.by_name and not actor and set(kinds) <= {"film", "series"}:
         for match in _SHOWN_ACTOR.finditer(message):  # then the visitor hears that the catalogue does not say
-            if " " in match[1]:
-                yield _Named("actor", match[1], match.start(), match.end(1))
+            name = match["led"] or match["acting"]
+            if " " in name:
+                yield _Named("actor", name, match.start(), match.end())
 
 
 def _switches(message: str, fields: Fields, kinds: Collection[str]) -> Iterator[_Named]:

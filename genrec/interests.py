@@ -34,6 +34,14 @@ _CLAUSE = re.compile(
     r"\s*[(（]\d{4}[)）]|(?:[!?;:,/~…\n。！？；：，、()（）]|\.(?!\d)|\s[-–—]+\s)+|(?<!war)(?<!when)(?<!while)\s+(?=i(?:'?[md]|'ve|'ll)?\s)|(?<!anything)(?<!nothing)\s+but\s+|\s+(?:though|although|except for|except|because|so that|which|and also)\s+|但是|但|不过|而且|因为|(?=anything but)|\s+(?=that (?:isn'?t|is not|aren'?t|are not|doesn'?t))|\s+(?=without\b)|\s+(?=(?:with|and) no\b)|(?<!why)\s+(?=not\s)|(?=除了)",
     re.IGNORECASE,
 )
+# A kind that is named beside the one that is wanted: near it ("周边有什么餐馆"), or what it holds or is for ("something to do that includes songs").
+_BESIDE = re.compile(r"(?:周边|附近|旁边|周围)[^，。！？；,]{0,8}$|\bnear(?:by)?\s+(?:\w+\s+){0,2}$", re.IGNORECASE)
+_BESIDE_AFTER = re.compile(r"\s+(?:nearby|close\s+by|around\s+(?:it|there))\b", re.IGNORECASE)
+_WITHIN = re.compile(
+    r"\b(?:with|without|includ(?:es?|ing)|featur(?:es?|ing)|about|from|based\s+on|for|like\s+the|involv(?:es?|ing)|at|in|during|over)\s+(?:(?!and\b|or\b|to\b)[\w'-]+\s+){0,2}$",
+    re.IGNORECASE,
+)
+_HOLDS_ZH = re.compile("提供|[带含]有|包括|配有")
 _CONTRAST = re.compile(
     r"\b(?:but|though|although)\b|但是?|不过", re.IGNORECASE
 )  # what follows is liked unless it says no itself
@@ -54,12 +62,12 @@ _START = r"(?:(?<=[,;.!?:)]\s)|^)"  # of a clause
 _WISHES_EN = "|".join((
     rf"(?:i|we|you|they|who|to|and|not|never|would|could|do|does|did|\w+n'?t|(?:i|we)'?d)\s+{_OFTEN}(?:like|love|need|fancy|feel\s+like)",
     r"like[ds]|love[ds]|enjoy\w*|(?:want|wish)(?:s|es|ed|ing)?|wanna|need(?:s|ed|ing)|prefer(?:s|red)?|adore[ds]?|crav(?:e|es|ing)|seek(?:ing)?|like(?=\s+(?:T|(?-i:[A-Z][a-z])))",
-    r"(?:look|search|hop|hunt|ask|wish)(?:ing|ed)?\s+for|think(?:ing)?\s+(?:of|about)|in\s+search\s+of|in\s+the\s+mood\s+for|interested\s+in|into|i'?m\s+after",
+    r"(?:look|search|hop|hunt|ask|wish)(?:ing|ed)?\s+for|(?:think(?:ing)?|know)\s+(?:of|about)|in\s+search\s+of|in\s+the\s+mood\s+(?:for|to)|interested\s+in|into|i'?m\s+after",
     r"(?:familiar\s+with|open\s+to|(?:fans?|fond|get\s+enough)\s+of|favou?rites?(?:\s+\w+)?(?:\s+of\s+\w+)?\s+(?:is|are|was|were)|(?:how|what)\s+about)",
     rf"(?:can|could|will|would|won't|do)\s+(?:you|u|we|i)\s+{_OFTEN}{_VERB}|(?:let'?s|may\s+(?:i|we)|(?:hop|look|plan)ing\s+to)\s+{_OFTEN}{_VERB}",
     r"(?:find|recommend|suggest|search|locat|creat|mak|add)(?:e|ed|ing)?|(?:show|give|get|bring|send|tell|offer)\s+(?:me|us|some)|play|serv(?:e|es|ing)|to\s+(?:find|add)",
     r"(?:is|are)\s+there|there(?:'s|\s+is|\s+are)|(?:have|got)\s+any|(?:some(?:thing|where)|any(?:thing|where))(?:\s+(?:more|else|like))*|sounds?\s+like",
-    rf"{_START}(?:some|more|any|another|like|love|need|fancy)|(?:while|whilst|when)(?:\s+(?:i|we)(?:'m|'re|\s+am|\s+are))?(?=\s+\w+ing\b)",
+    rf"{_START}(?:some|more|any|another|like|love(?!\s+(?:songs?|stor(?:y|ies)|ballads?|letters?|poems?|poetry))|need|fancy)|(?:while|whilst|when)(?:\s+(?:i|we)(?:'m|'re|\s+am|\s+are))?(?=\s+\w+ing\b)",
 ))  # fmt: skip
 _STOPS_EN = "|".join(
     (
@@ -84,7 +92,7 @@ _OTHERS_EN = "|".join((
 _WALL_EN = re.compile(
     rf"(?<![\w'-])(?:(?P<wish>{_WISHES_EN})|(?P<stop>{_STOPS_EN})|(?P<other>{_OTHERS_EN}))(?![\w'-])", re.IGNORECASE
 )
-_PREPOSITIONS = r"like|such\s+as|similar\s+to|along\s+the\s+lines\s+of|with|by|\w+ed\s+by|from|about|for|in|on|at|around|featuring|starring|based\s+on|involving|including|after|before|during|near|over|under|between|without"
+_PREPOSITIONS = r"like|such\s+as|similar\s+to|along\s+the\s+lines\s+of|with|by|\w+ed\s+by|from|about|for|in|on|at|around|featuring|starring|based\s+on|involv(?:es?|ing)|includ(?:es?|ing)|after|before|during|near|over|under|between|without"
 _BEFORE_EN = re.compile(  # what a phrase does not begin with: articles, amounts, adverbs, "a list of"
     rf"(?:[\W_]+|(?:(?:(?:play)?lists?|mix(?:tapes?)?|collections?|selections?)\s+(?:of|for|with|to)|better\s+at|(?:ideas?|suggestions?|recommendations?|(?:my\s+)?knowledge|examples?|choices|versions?|types?|kinds?|sorts?|genres?)\s+(?:of|for|on|about)|"
     r"a|an|the|some|all|every|each|both|either|good|great|nice|decent|these|those|another|other|more|most|much|many|few|couple|lots?|plenty|bunch|little|bit|kinda|sorta|two|three|else|my(?=\s+favou?rite)|of|to|as|up|out|and|or|but|&|no|so|less|then|too|very|super|"
@@ -99,21 +107,25 @@ _AFTER_EN = re.compile(  # what a phrase does not end with
 _JOINT_EN = re.compile(rf"\s+(?:(?:and|or|&)\s+)?(?:{_PREPOSITIONS}|and|or|&|a|an|the)\s+", re.IGNORECASE)
 _MEASURE_ZH = "[一两二三四五几这那哪每某]?[个家部本张款道首位条种些点台辆套次顿份座间类]"
 _WISHES_ZH = "想要|想|要|喜欢|爱|推荐|找|寻|求|需要|介绍|希望|有没有|有|吃到?|喝|看|听|读|学|买|逛|试试|尝尝|预定|预订|订|租|安排|提供|供|打听|来(?=$|[一两几点些部首本])"
-_STOPS_ZH = "没有|没|是|在|把|告诉|查|地址|电话|信息|评分|评价|价格|最低|票价|门票|人均|消费|预算|时长|时间|周边|符合|要求|条件|别的"
+_STOPS_ZH = "没有|没|拥有|获得|荣获|作为|成为|是|在|把|告诉|查|地址|电话|信息|评分|评价|价格|最低|票价|门票|人均|消费|预算|时长|时间|周边|符合|要求|条件|别的"
 _OTHERS_ZH = (
     "你好|您好|嗨|哈喽|在吗|请问|请|麻烦|劳驾|谢谢|谢了|多谢|嗯|好的|好吗|行吗|吗|呢|呗|吧|啊|呀|哦|么|嘛|了|着|过|下|一下|一会|能不能|能否|能|可不可以|可以|可|会|帮忙|帮|给|为|替|咱|我|你|您|他|她|它|们|俩|大家|"
     "女朋友|男朋友|女友|男友|老婆|老公|妻子|丈夫|爸爸|妈妈|爸妈|父母|儿子|女儿|爷爷|奶奶|老爸|老妈|朋友|友人|同事|同学|对象|亲戚|客户|闺蜜|带|陪|去|来|到|出去|出来|外出|过来|一起|住下|住宿|住店|入住|住|用餐|就餐|聚餐|吃饭|休息|游玩|出游|出差|玩|转转|走走|看看|"
-    "放[暑寒]?假|知道|觉得|什么|啥|哪里|哪儿|哪|怎么样|多少|最近|今天|明天|今晚|现在|刚刚|刚|最好|最|都|也|就|还|再|又|先|更好|更|比较|很|非常|特别|如果|的话|然后|顺便|另外|对了|当然|行|不少|"
+    "放[暑寒]?假|知道|了解|觉得|什么|啥|哪里|哪儿|哪|怎么样|多少|多久|多大|多长|最近|今天|明天|今晚|现在|刚刚|刚|最好|最|都|也|就|还|再|又|先|更好|更|比较|很|非常|特别|时候|如果|的话|然后|顺便|另外|对了|当然|行|不少|"
     f"不要|不想|不喜欢|不爱|不看|不吃|不能|不含|讨厌|除了|受不了|没兴趣|别|以外|之外|跟|{_MEASURE_ZH}"
 )
 _WALL_ZH = re.compile(f"(?:{_STOPS_ZH}|{_OTHERS_ZH}|{_WISHES_ZH})+")
 _WISH_ZH, _STOP_ZH = re.compile(_WISHES_ZH), re.compile(f"(?:{_STOPS_ZH})+")
 _BEFORE_ZH = re.compile(
-    r"[^\w]+|[一两几这那][个家部本张款首条种些](?=.)|[这那][道些个种样][^的]{0,3}的|的|和|与|及|或者?|并且|且|做|吃|喝|讲|适合|关于|像|类似"
+    r"[^\w]+|(?:附近|旁边|周围)的?|(?:餐馆|餐厅|饭店|饭馆)[去里]?吃|[一两几这那][个家部本张款首条种些道门篇](?=.)|首(?=歌)|[这那][道些个种样][^的]{0,3}的|的|和|与|及|或者?|并且|且|做|吃|喝|讲|适合|关于|像|类似"
 )
 _AFTER_ZH = re.compile(
-    r"(?:[^\w)）]+|[这那][一两道个]*菜|[这那]样|的|和|与|及|或者?|并且|且|之类|等等?|想|左右|(?<=[店馆点])好)$"
+    r"(?:[^\w)）]+|》.*|[这那][一两道个]*菜|[这那]样|的|和|与|及|或者?|并且|且|之类|等等?|想|左右|(?<=[店馆点])好)$"
 )
+# Who looks for "能做烤鸭的餐馆" wants the dish.
+_DONE_THERE = re.compile("(?:做[得的]?(?:很|比较|最)?好)?的(?:餐馆|餐厅|饭店|饭馆)$")
+_HAS_ONLY = re.compile("[很还也都]?有[些点过]?")
+_ASKS_ZH = re.compile("[?？吗么]|有没有|什么|啥|哪|推荐|[找求想要给帮]|来[一点几个]")
 _JOINT_ZH = re.compile("的|和|与|或者?|以及|还有")
 _AND = re.compile(r"\s+(?:and|or|&)\s+|[和与或]|以及|还有", re.IGNORECASE)
 _EMPTY = frozenset(
@@ -126,11 +138,12 @@ _EMPTY = frozenset(
         "in on and or like recipe recipes dish dishes food course courses class classes activity activities product products gift gifts gadget "
         "gadgets novel novels record records trip trips people person someone somebody everyone folks 这个 那个 这些 那些 这里 那里 别的 其他 其它 东西 电影 片子 书 音乐 歌 歌曲 游戏 地方 景点 菜 道菜 这道菜 课程 活动 剧 好看 "
         "好听 好吃 好玩 好 不错 合适 的 主意 建议 办法 推荐 饭 行程 好吃的 好看的 好听的 "
-        "好玩的 小说 剧集 电视剧 专辑 美食 好物 礼物 课"
+        "好玩的 小说 剧集 电视剧 专辑 美食 食物 好物 礼物 课"
     ).split()
 )
 
 _EMPTY_ZH = re.compile("|".join(sorted((word for word in _EMPTY if has_cjk(word)), key=len, reverse=True)))
+_ARE_KINDS_ZH = frozenset("书籍 书本 菜肴 歌单 剧作 课时".split())
 _LONG_WORD = re.compile(r"[A-Za-z]{5,}")
 # Ordinary words one edit from a term of the vocabulary: they are no typing errors. From the words of wordfreq's English list with a
 # Zipf frequency of 3.3 or more (2026-11) that `_find` would else change for the worse.
@@ -155,9 +168,10 @@ _UNIT_ZH = r"\s*(?:元|块|分钟|个?小时|天|分|点|岁|人|公里)"
 _RANGE_ZH = rf"\d[\d.]*(?:{_UNIT_ZH})?(?:\s*[-~–—到至、]\s*\d[\d.]*)?"
 _MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
 _SPENT = re.compile(  # no wish is in these: prices, ratings, counts and dates ("3 stars", "$20", "评分4.5分以上的"), idioms that hold a term's word
+    rf"(?:(?:on|for)\s+)?\b(?:{_MONTHS})\s+\d+\w*|\d+\w*\s+of\s+(?:{_MONTHS})\b|"
     r"(?:(?:the\s+)?(?:last|past|next|top|over|under|around|at\s+(?:least|most))\s+)?(?:[$€£]\s?)?\b(?!\d{4}[)）])\d(?:[a-z\d]|[.,:](?=\d))*(?:[\s-]*(?:stars?|rooms?|dollars?|bucks|people|persons?|nights?|days?|years?(?:[\s-]olds?)?))?"
     rf"(?![a-z\d年]|{_UNIT_ZH})"
-    rf"|(?:(?:on|for)\s+)?\b(?:{_MONTHS})\s+\d+\w*|\d+\w*\s+of\s+(?:{_MONTHS})\b|\b(?:one|two|three|four|five)[\s-]+stars?\b"
+    rf"|\b(?:one|two|three|four|five)[\s-]+stars?\b"
     r"|\b(?:after\s+)?(?:an?\s+|my\s+|this\s+|such\s+an?\s+)?(?:(?:very|really|so|pretty)\s+)?(?:long|hard|tough|rough|busy|stressful|tiring|exhausting|hectic)\s+(?:day|week|month|year|shift)\b(?!\s*(?:end|night))(?:\s+(?:at\s+(?:work|school|the\s+office)|of\s+\w+))?"
     r"|\bgood\s+(?:morning|afternoon|evening|night|day)\b|\b(?:free|leisure)\s+(?:time|hours)\b|\b(?:as|how)\s+(?:long|fast)\b|\ba\s+couple\s+(?:of|more)\b|[女男]朋友一起"
     r"|(?:(?:评分|评价|人均(?:消费)?|最低价格|价格|票价|门票(?:价格)?|消费|预算|游玩(?:的?(?:时长|时间))?|能玩)[^，。！？；、\d]{0,6}"
@@ -177,7 +191,7 @@ _DONE_WITH: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = tuple(
     (kinds, re.compile(pattern, re.IGNORECASE))
     for kinds, pattern in (
         (("album",), r"\b(?:listen(?:ed|ing)?|music|bands?|artists?|singers?|rappers?|concerts?|play (?:me|us|some)|(?:can|could|will) you (?:please )?play)\b|(?:^|[.!?,;]\s*|\bplease )play (?=(?-i:[A-Z]))|听(?!说)|(?:爵士|摇滚|古典|交响|流行|电子|民)乐(?!队)"),
-        (("film", "series"), r"(?<!\ba )\bwatch(?:ed|ing)?\b|\b(?:saw|seen?|seeing)\b[^.!?]{0,60}\(\d{4}\)|(?:想|要|爱|喜欢|刚|好)看(?![看书])|看(?:过|了|完)"),
+        (("film", "series"), r"(?<!\ba )\bwatch(?:ed|ing)?\b|\b(?:saw|seen?|seeing)\b[^.!?]{0,60}\(\d{4}\)|(?:想|要|爱|喜欢|刚|好)看(?![看书])|(?<!看)看(?:过|了|完)"),
         (("film",), r"\bwesterns\b|\b(?:an?|good|great|classic|another) western\b(?=\s*(?:[.!?,]|$|(?:like|with|set|from)\b))|(?:歌舞|西部|战争|恶搞|喜剧|爱情|恐怖|动作|科幻|悬疑|犯罪|惊悚|文艺|武侠|搞笑|剧情|灾难|警匪|谍战|青春)片"),
         (("book",), r"\bread(?:ing|s)?\b|\bauthors?\b|读"),
         (("dish",), r"\b(?:eat(?:ing)?|restaurants?|din(?:e|ing)|cuisine|hungry)\b|餐馆|餐厅|饭店|饭馆|吃|菜(?![单市鸟园])"),
@@ -195,8 +209,6 @@ _ASKS: tuple[tuple[Intent, str], ...] = (
     ("about", r"\btell me (?:more|about)\b|\bmore about\b|\bwhat(?:'s| is) (?:it|that|this|the \w+) (?:about|like)\b|\bmore (?:details|info)|\bdescribe\b|讲讲|说说|介绍一下|详细|讲的(?:是)?什么|多说"),
     ("reject", r"\b(?:seen|read|heard|played|watched|tried|own|know) (?:it|that|this|those|them|both|all|the (?:first|second|last|other))\b|\b(?:already|have) (?:seen|read|heard|played|watched|own|tried)\b|\bnot (?:that|this|those)(?: one)?s?\b|\bsomething else\b|\banother(?: one)?\b|\bdon'?t like (?:it|that|this|them|those)\b|\bnext\b$|看过|听过|读过|玩过|去过|吃过|换一个|换个|换一部|不要这个|不喜欢这|别的"),
     ("more", r"\bmore like (?:this|that|it|these)\b|\bsimilar\b|\bmore of (?:this|that|the same)\b|^more\b|再来|类似|差不多的|还有吗|同类"),
-    ("thanks", r"^(?:ok(?:ay)?[,!. ]*)?(?:thanks|thank you|thx|cheers|perfect|great)[\w ,!.]{0,24}$|^(?:好的?[,， ]*)?(?:谢谢|多谢|感谢)"),
-    ("greeting", r"^(?:hi|hello|hey|yo|good (?:morning|evening|afternoon))(?: there)?[!. ,]*$|^(?:你好|您好|嗨|哈喽|在吗)[!！。~ ]*$"),
 )  # fmt: skip
 _LONG_TITLE = 8  # characters that a title must have to be known with a typing error inside a sentence
 _INTENTS = tuple((intent, re.compile(pattern, re.IGNORECASE)) for intent, pattern in _ASKS)
@@ -225,11 +237,38 @@ _ASKED_NUMBERS = tuple(
 _QUESTION = re.compile(
     r"[?？]|吗|呢|怎么样|什么|多[长少久]|哪|^(?:is|are|does|do|how|what|who|when|where|can|could)\b", re.IGNORECASE
 )
+# What is said out of courtesy: how a talk begins, what thanks or ends it, and praise with nothing else beside it.
 _GREETING = re.compile(
-    r"(?:hi+|hell+o+|hey+|good (?:morning|evening|afternoon|day))\b|你好|您好|嗨|哈喽", re.IGNORECASE
+    r"\W*(?:hi+(?:ya)?|hell+o+|hey+|yo|howdy|greetings|sup|ciao|good (?:morning|evening|afternoon|day)|what'?s up|how(?:'s it| is it|'re| are| r)? (?:you|u|things|life|doing|going)|nice to meet you"
+    r"|(?:i'?m|i am) (?:\w+ )?(?:fine|good|great|well|okay|ok)|(?:fine|good|great|well)\W+(?:and |how about )?(?:you|yourself))(?![\w-])|\W*(?:你好|您好|大家好|嗨|哈[喽罗啰]|[早中晚]上好|[上中下]午好|早安|早(?!\w)|在吗|在不在|有人吗|你是谁)",
+    re.IGNORECASE,
+)
+_THANKS = re.compile(
+    r"\b(?:thanks?|thx|ty|tysm|cheers|appreciate|(?:good)?bye|good ?night|see (?:you|ya)|take care|farewell|that(?:'s| is) all)\b"
+    r"|(?:谢谢|[多感]谢)(?:(?:[你您]的?)?(?:推荐|介绍|建议|帮[助忙]))?|谢[了啦]|辛苦|3q|再见|拜拜|晚安|回见|(?:下次|下回|回头|明天|改天)见",
+    re.IGNORECASE,
+)
+_PRAISED = re.compile(
+    r"\W*(?:(?:ok(?:ay)?|oh|wow|that(?:'?s| is| was)?|it(?:'?s| is| was)?|this is|(?:that )?sounds?|looks?|you did|you'?re|me too|an?|the|so|very|really|pretty|just)\W+)*"
+    r"(?:(?:great|perfect|cool|awesome|good|nice|excellent|wonderful|amazing|lovely|fantastic|brilliant|best|(?:i\W+)?(?:love|like)\W+(?:it|them|these|those|this|that)(?:\W+(?:both|all|one))?)\b\W*)+"
+    r"(?:\b(?:job|work|one|idea|then|lol|haha|man|buddy)\b\W*)*"
+    r"|\W*(?:太|很|真|挺|非常)?(?:好|棒|赞|不错|完美|可以)[了啊呀的吧]*\W*(?:就[这那它](?:[个部本张首道款样]|一[个部])?[了吧啦]*\W*)?",
+    re.IGNORECASE,
+)
+_OF_SHOWN = re.compile(  # what is asked of something on the table: "Is it scary?", "who is in it?", 好看吗
+    r"\W*(?:(?:and|but|so)\s+)?(?:is|are|was|were|does|did|who|where|how)\b(?!\s+there)[^.!?]*\b(?:it|he|she|they|(?:this|that|the\s+(?:first|second|last|other))\s+one)\b[^.!?]*\?*\W*"
+    r"|\W*(?:[它这那][部个本张首道款门]?|第[一二][部个本张首道款门])?(?![还有能可会要想你])[^，。！？有来]{1,7}吗\W*",
+    re.IGNORECASE,
+)
+_MAX_COURTESY = 10  # words of a message that is nothing else
+_FACT_ASKED = re.compile(  # a fact of something, which must be on the table
+    r"\b(?:how (?:long|old|big|tall|far|much)|where|when) (?:is|was|are|were|does|do|did) (?:it|that|this|he|she|they)\b"
+    r"|(?:地址|电话|日期|(?:开放|营业|上映|发行)时间|创始人|岁数|年龄|奖项?|出品)[^，。！？]{0,8}(?:吗|呢|谁|哪|什么|多少|知道|清楚)|(?:知道|哪|清楚)[^，。！？]{0,8}(?:地址|电话|日期|时间|创始人|年龄|奖项?|出品)|什么时候[开出上发]"
+    r"|多(?:久|大|长|高|少钱)|几[岁点]|哪一?年|哪国|在(?:哪[里儿]?|什么地方)(?:[啊呀呢吗]|知道)*\W*$",
+    re.IGNORECASE,
 )
 _REQUEST = re.compile(
-    r"\b(?:recommend|suggest|find|give|show)\b|\b(?:some|any)(?:thing|where)\b|推荐|介绍|随便|来点|找[点个些]",
+    r"\b(?:recommend|suggest|find|give|show)\b|\b(?:some|any)(?:thing|where)\b|\b(?:surprise|bored|pick|choose)\b|推荐|介绍|随便|无聊|都[行好]|来点|找[点个些]",
     re.IGNORECASE,
 )
 _PRAISE = re.compile(
@@ -250,6 +289,9 @@ _DISLIKED = re.compile(
     re.IGNORECASE,
 )
 _ALIKE = re.compile(r"\b(?:like|similar|alike|same)\b|类似|差不多|同类|那样|这样的", re.IGNORECASE)
+_ASKS_US_ZH = re.compile(
+    "你[^，。！？我]{0,8}[看听读玩去吃]过|^[^，。！？我]{0,6}[看听读玩去吃]过(?=[^，。！？了]{1,24}吗)"
+)  # whether we know it
 _ORDINAL = re.compile(r"\b(?:first|second)\b(?=\s*(?:one|pick|[,.!?]|$))|第[一二](?=[个部本张首款道])", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?;\n。！？；]")
 _LEARN_ONE = re.compile(  # "想学一道菜", "learn a new recipe": one thing, not how all such are made
@@ -257,8 +299,11 @@ _LEARN_ONE = re.compile(  # "想学一道菜", "learn a new recipe": one thing, 
     re.IGNORECASE,
 )
 _PLACE_TO_EAT = re.compile(
-    r"\b(?:places?|somewhere|where)\b[\w ]{0,20}\bto\s+(?:eat|dine)\b|\brestaurants?\b", re.IGNORECASE
+    r"\b(?:places?|somewhere|where)\b[\w ]{0,20}\b(?:to\s+(?:eat|dine)|serv(?:e|es|ing))\b|\brestaurants?\b",
+    re.IGNORECASE,
 )
+_IN_PLACE = re.compile(r"\b(?:in|around|near|to)\s+$", re.IGNORECASE)
+_ANY_PLACE = re.compile(r"\bplaces?\b(?!\s+(?:to|of))|地方", re.IGNORECASE)
 _LEARNT = {"道": "dish", "款": "game", "首": "album"}
 _NOTHING_SAID = re.compile(
     r"\b(?:recommendations?|suggestions?|surprise|bored|whatever|random(?:ly)?|anything|everything|something|somewhere|nothing|no|fine|works?|idea|ideas|pick|choose|decide|dunno|no\s+preference|preferences?|in\s+particular|special|today|tonight|now|weekend|free|some\s+time|kill|pass|spend|time)\b"
@@ -266,9 +311,13 @@ _NOTHING_SAID = re.compile(
     re.IGNORECASE,
 )
 _TO_US = re.compile(
-    r"\b(?:are|do|did|have) you (?:look|lik|want|prefer|think|enjoy|see|watch)", re.IGNORECASE
+    r"\b(?:are|do|did|have) you (?:look|lik|want|prefer|think|enjoy|see|watch)|你(?:[最也很]|们)?(?:喜欢|爱|觉得|认为)[^，。！？]*(?:吗|呢|哪|什么|谁)",
+    re.IGNORECASE,
 )  # a question to us tells nothing of him
+_STATE = re.compile("[A-Z]{2}")
 _GOES_ON = re.compile(r"[^A-Za-z.!?\n。！？]*?(?:[,;/，；、&]|(?:and|or|also)\b)", re.IGNORECASE)
+_TO_PLACE_ZH = re.compile("(?:[去在到游逛飞]|[来去]一?趟|想念|离开)$")
+_AT_PLACE_ZH = re.compile("有[没什哪啥]|附近|周边|旅[游行]|哪里|[好怎]玩|[玩逛]|的(?:景点|地方|好去处)")
 _YEAR_AFTER = re.compile(r"\s*[(（](\d{4})[)）]")
 _SAYS_NOT = re.compile(r"not\b|nobody|few|[不没]", re.IGNORECASE)  # itself, so that no other word need
 _FOOD = re.compile(
@@ -383,11 +432,15 @@ def understand(
         for one in _listed(text, by_title, known)
         if not any(one[1] < end and start < one[2] for start, end in marked)
     ]
+    is_outing = any(one.group == "kinds" and one.term in ("place", "dish", "activity") for one in found)
     named_spans = [
         (shown.get(normalise(item.title), item), start, end)
         for item, start, end in sorted(titled, key=lambda one: one[1])
+        if not (is_outing and item.kind in WORKS and _IN_PLACE.search(text[:start]))  # "hotels in Atlanta"
         if _has_mark(text, start, end) or not _is_attribute(found, start, end)
     ]
+    asides = _asides(text, found)
+    found = [_described(one, text, vocabulary) if one in asides else one for one in found]
     titles = [match.span(match.lastindex or 0) for match in _TITLES.finditer(text)]
     spent = [*titles, *(span for _, *span in named_spans), *(match.span() for match in _SPENT.finditer(text))]
     found = _without(found, spent)
@@ -398,8 +451,11 @@ def understand(
         rest = _blanked(
             text, [(start, end) for _, start, end in named_spans]
         ).strip()  # "Plants vs. Zombies" compares nothing
+        rest = _ASKS_US_ZH.sub(lambda match: " " * len(match.group()), rest)
         intent = next((asked for asked, pattern in _INTENTS if pattern.search(rest)), "none")
-    kinds = _kinds(text, found, fields, intent)
+    kinds = _kinds(_blanked(text, [(one.start, one.end) for one in asides]), found, fields, intent)
+    if "dish" in profile.kinds and kinds == ("place",) and _ANY_PLACE.search(text) and not _implied_kinds(text):
+        kinds = ()  # a place to eat, as before
     lesser_known = [
         match.span()
         for match in LESSER_KNOWN.finditer(text)
@@ -428,15 +484,30 @@ def understand(
         or isinstance(one.value, tuple)
         or not any(normalise(str(one.value)) in title for title in by_title)
     ]
+    names = [(one.start, one.end) for one in stated if one.field == "creator"]
+    elsewhere = {one.term for one in _without(found, names)}
+    kinds = (
+        tuple(kind for kind in kinds if kind in elsewhere or kind not in KINDS) or kinds
+    )  # "songs by Little Big Town"
     stated = [one for one in stated if not any(one.start < new.end and new.start < one.end for new in compared)]
     constraints = stated + [replace(one, text=message[one.start : one.end]) for one in compared]
-    masked = _masked(text, titles, [(start, end) for _, start, end in named_spans], found, constraints, lesser_known)
+    wishless = [
+        *((start, end) for _, start, end in named_spans),
+        *((one.start, one.end) for one in asides if _is_beside(text, one)),
+    ]
+    masked = _masked(text, titles, wishless, found, constraints, lesser_known)
     feelings = _feelings(text, named_spans, intent, last_items, compared)
     asked_for = [  # by its title; of a work that means "such as this one"
         Interest(
             "",
             True,
-            tuple(dict.fromkeys(one.term for one in vocabulary.find(text[start:end]) if one.group != "kinds")),
+            tuple(
+                dict.fromkeys(
+                    one.term
+                    for one in vocabulary.find(text[start:end])
+                    if one.group != "kinds" and (one.end - one.start > 1)  # 上海 is not by the name of the sea
+                )
+            ),
             start,
             end,
             turn,
@@ -450,11 +521,12 @@ def understand(
         for start, end in lesser_known
         if not any(one.start < end and start < one.end for one in interests)
     ]
+    if last_items and not (kinds or compared or named or _REQUEST.search(text)) and _OF_SHOWN.fullmatch(text):
+        interests, intent = [], "about" if intent == "none" else intent
     interests = [replace(interest, text=message[interest.start : interest.end]) for interest in interests]
     has_wish = bool(interests or constraints or named or kinds)
-    if intent == "none" or intent in ("greeting", "thanks") and has_wish:
-        is_chat = not has_wish and _GREETING.match(text.strip()) and len(words(text)) <= 8 and not _REQUEST.search(text)
-        intent = "greeting" if is_chat else "recommend"
+    if intent == "none":
+        intent = "recommend" if has_wish else _courtesy(text)
     if intent == "recommend" and named and set(named) <= set(last_items) and not interests and not compared:
         rest = _blanked(text, [(start, end) for _, start, end in named_spans])  # a title may have a "not" in it
         intent = _of_the_shown(rest, len(words(rest)))
@@ -586,7 +658,7 @@ def _feelings(
         low = max((match.end() for match in _SENTENCE_END.finditer(text, 0, start)), default=0)
         high = next((match.start() for match in _SENTENCE_END.finditer(text, end)), len(text))
         around = text if len(named) == 1 else text[low:high]
-        is_seen = bool(_SEEN.search(_UNSEEN.sub("", around)))
+        is_seen = bool(_SEEN.search(_ASKS_US_ZH.sub("", _UNSEEN.sub("", around))))
         if _UNSEEN.search(around) and not is_seen or any(one.start <= start < one.end for one in compared):
             continue
         after = text[end : min([high, *(other for _, other, _ in named if other > start)])]
@@ -623,6 +695,24 @@ def _with_feeling(
             (*(id for id in ids if id not in gone), *(item.id for item, said in feelings.items() if wanted in said))
         )
     )
+
+
+def _courtesy(text: str) -> Intent:
+    """What a message without any wish is: a greeting, thanks (also a farewell or praise), a question about what is on the table, else a request."""
+    if _REQUEST.search(_THANKS.sub("", text)):  # 谢谢你的推荐 asks for none
+        return "recommend"
+    if len(words(text)) <= _MAX_COURTESY:
+        if _GREETING.match(text):
+            return "greeting"
+        if _THANKS.search(text) or _PRAISED.fullmatch(text):
+            return "thanks"
+    return "about" if _FACT_ASKED.search(text) else "recommend"
+
+
+def without_greeting(message: str) -> str:
+    """The message less how it says hello: "HI" is no part of a title."""
+    greeting = _GREETING.match(message)
+    return message[greeting.end() :] if greeting else message
 
 
 def _which(text: str, shown: Sequence[Item]) -> Sequence[Item]:
@@ -662,7 +752,47 @@ def _kinds(text: str, found: list[Found], fields: Fields, intent: Intent) -> tup
     named += [kind for _, _, match in learnt for kind in (_LEARNT[(match["one"] or "道")],) if kind in fields.sizes]
     if _PLACE_TO_EAT.search(text):
         named = [kind for kind in named if kind != "place"]
+        named += ["dish"] if "dish" in fields.sizes or not fields.sizes else []
     return tuple(dict.fromkeys(own or named))
+
+
+def _asides(text: str, found: Sequence[Found]) -> list[Found]:
+    """The kinds that a message names beside the one it wants; none where no other would be left."""
+    kinds = [one for one in found if one.group == "kinds"]
+    clause_ends = [match.start() for match in re.finditer(r"[，。！？；,.!?;\n]", text)] + [len(text)]
+    asides = []
+    for one in kinds:
+        low = max((end + 1 for end in clause_ends if end < one.start), default=0)
+        high = min(end for end in clause_ends if end >= one.end)
+        others = [other for other in kinds if other.term != one.term]
+        if _is_beside(text, one):
+            is_aside = bool(others)
+        elif has_cjk(text[one.start : one.end]):  # of 提供早餐的酒店, not of 好看的电影和好听的歌
+            is_held = bool(_HOLDS_ZH.search(text, low, one.start)) or any(
+                text.startswith("有", other.end) for other in others if low <= other.start < one.start
+            )
+            is_joined = text[one.end : one.end + 1] in tuple("和与及、")
+            is_part = any(one.end < other.start < high and text[other.start - 1] == "的" for other in others)
+            is_aside = bool(others) and (is_held or is_part and not is_joined or text[one.start : one.end] == "地方")
+        else:
+            is_aside = any(other.start == one.end + 1 for other in others)  # "holiday songs"
+            is_aside |= bool(_WITHIN.search(text, low, one.start)) and (
+                any(low <= other.start < one.start for other in others)
+                or not {one.term} & set(_implied_kinds(text[low : one.start]) or {one.term})
+            )
+        if is_aside:
+            asides.append(one)
+    return asides
+
+
+def _is_beside(text: str, found: Found) -> bool:
+    return bool(_BESIDE.search(text[: found.start]) or _BESIDE_AFTER.match(text, found.end))
+
+
+def _described(kind: Found, text: str, vocabulary: Vocabulary) -> Found:
+    """What a kind that is named beside another says of it: "songs" are music; else only that no other is wanted."""
+    tag = vocabulary.tag(text[kind.start : kind.end])
+    return replace(kind, group="tags", term=tag) if tag in vocabulary.terms["tags"] else replace(kind, group="aside")
 
 
 @lru_cache(maxsize=1024)
@@ -749,7 +879,7 @@ def named_items(message: str, by_title: Mapping[str, tuple[Item, ...]]) -> list[
             if year and (len(items) > 1 or last - position == 1):
                 of_year = tuple(item for item in items if item.year == int(year.group(1)))
                 items = of_year if last - position == 1 else of_year or items
-            if items and _is_marked(message, start, end, last - position):
+            if items and (_is_marked(message, start, end, last - position) or _is_visited(message, start, end, items)):
                 found.append((max(items, key=_prominence), start, end))
                 position = last - 1
                 break
@@ -908,6 +1038,13 @@ def _is_marked(message: str, start: int, end: int, num_words: int) -> bool:
     return all(capitals) and not (_starts_sentence(message, start) and num_words == 1)
 
 
+def _is_visited(message: str, start: int, end: int, items: Sequence[Item]) -> bool:
+    """Whether a short Chinese title is a place that the message is about ("在杭州的地方", "苏州有什么好玩的")."""
+    if not has_cjk(message[start:end]) or all(item.kind != "place" for item in items):
+        return False
+    return bool(_TO_PLACE_ZH.search(message[:start]) or _AT_PLACE_ZH.match(message, end))
+
+
 def _has_mark(message: str, start: int, end: int) -> bool:
     """Whether a year follows, or a quotation mark stands before."""
     return bool(_YEAR_AFTER.match(message, end) or start > 0 and _QUOTED.match(message[start - 1]))
@@ -1004,6 +1141,7 @@ def _interests(message: str, masked: str, found: list[Found], turn: int) -> list
     interests: list[Interest] = []
     is_wished, is_like, start = False, True, 0
     joint = ""  # what stands before the clause
+    is_asking = bool(_ASKS_ZH.search(message))
     bounds = list(_CLAUSE.finditer(masked))
     ends = [match.start() for match in bounds] + [len(message)]
     nexts = [match.end() for match in bounds] + [len(message)]
@@ -1018,9 +1156,14 @@ def _interests(message: str, masked: str, found: list[Found], turn: int) -> list
         is_wished = is_wished and not is_new
         for low, high, is_object in _phrases(message, masked, start, end, walls, found, is_wished):
             terms = [one for one in found if low <= one.start < high]
+            if (place := _DONE_THERE.search(message[low:high])) and all(one.group == "kinds" for one in terms):
+                low, high = _trimmed(message, masked, low, low + place.start(), found)
+                is_object = is_object or is_asking
             tags = tuple(dict.fromkeys(one.term for one in terms if one.group in ("tags", "moods", "countries")))
             text = message[low:high]
-            is_kind = any(one.group == "kinds" and (one.start, one.end) == (low, high) for one in terms)
+            is_kind = any(one.group in ("kinds", "aside") and (one.start, one.end) == (low, high) for one in terms)
+            if not tags and _STATE.fullmatch(text) and message[:low].rstrip().endswith(","):
+                continue  # "Atlanta, GA"
             if not _TO_US.search(clause) and (tags or is_object and is_like and not is_kind and not _is_empty(text)):
                 interests.append(Interest(text, is_like, tags, low, high, turn))
         is_wished = is_wished or has_own_wish
@@ -1034,6 +1177,7 @@ def _walls(message: str, masked: str, start: int, end: int, found: list[Found]) 
     if not has_cjk(message[start:end]):
         return [(*match.span(), match.lastgroup or "") for match in _WALL_EN.finditer(masked, start, end)]
     walls: list[tuple[int, int, str]] = []
+    is_asking = bool(_ASKS_ZH.search(message))
     for word in words(message[start:end]):
         low, high = start + word.start, start + word.end
         is_term = any(one.group != "kinds" and one.start < high and low < one.end for one in found)
@@ -1041,7 +1185,11 @@ def _walls(message: str, masked: str, start: int, end: int, found: list[Found]) 
             walls.append((low, high, "other"))
         elif not is_term and _WALL_ZH.fullmatch(masked[low:high]):
             is_stop = (
-                bool(_STOP_ZH.fullmatch(word.text)) or word.text[0] == "有" and message[low - 1 : low] in "我他她们"
+                bool(_STOP_ZH.fullmatch(word.text))
+                or word.text[0] == "有"
+                and message[low - 1 : low] in "我他她们"
+                or bool(_HAS_ONLY.fullmatch(word.text))
+                and not is_asking  # "他很有眼光" says what is, not what is wanted
             )
             walls.append((low, high, "stop" if is_stop else "wish" if _WISH_ZH.search(word.text) else "other"))
     return walls
@@ -1147,16 +1295,22 @@ def _is_other(message: str, found: Found) -> bool:
     """Whether a term's word is used as something else: "book a table", "of course", "play me a song", "that would work", "a long weekend", "a light
     comedy" and 经济型酒店 (an economy hotel)."""
     before, after = message[: found.start].lower(), message[found.end :].lower()
+    if before.endswith(" by ") and message[found.start].isupper():
+        return True  # "Marry Me by Train"
     if found.term == "economics":
         return bool(re.match(r"型|舱|实惠|适用|快捷|连锁", after))
+    if found.term == "science fiction" and message[found.start : found.end] == "SF":  # the city
+        return bool(re.search(r"\b(?:in|to|around|near|from|at|visit(?:ing)?)\s+$", before))
     if found.term == "long":
         return bool(re.match(r"\s+(?:week-?ends?|days?|weeks?|months?|years?|nights?|time|while|ago)\b", after))
     if found.term == "healthy" and message[found.start : found.end].lower() == "light":
         return not _FOOD.search(message)
     if found.term == "course":
         return before.endswith("of ")
-    if found.term == "album" and message[found.start : found.end] == "歌":
-        return bool(re.match(r"[手剧词星舞唱谣德]", after)) or before.endswith(("唱", "儿", "国", "诗", "高"))
+    if found.group == "kinds" and found.end - found.start == 1:  # 剧场, 书店 and 歌手 are no series, books and songs
+        token = next((word for word in words(message) if word.start <= found.start < word.end), None)
+        is_begun = token is not None and token.end > found.end and token.text not in _ARE_KINDS_ZH
+        return is_begun or found.term == "album" and before.endswith(("唱", "儿", "国", "诗", "高"))
     if found.term == "online":  # of a film it says nothing that a catalogue could tell
         return bool(
             re.search(r"(?:movies?|films?|watch|shows?|series|music|songs?)\b[^.!?]{0,12}$", before)
@@ -1171,6 +1325,8 @@ def _is_other(message: str, found: Found) -> bool:
     if found.term in ("play", "work"):
         return bool(
             re.match(r"\s+(?:a|an|me|some|us|my|out)\b", after)
+            or re.match(r"\s+[A-Z]", message[found.end :])
+            and not re.search(r"\b(?:a|an|the|this|that|stage|radio)\s+$", before)
             or re.search(r"(?:\b(?:to|you|i|we|they|who|would|will|can|don't|please|let'?s)|^)\s*$", before)
         )
     return False

@@ -363,6 +363,21 @@ class Retriever:
             position += 1
         return found
 
+    def _maker(self, text: str) -> str:
+        """Whom a wish is for, and nothing else: a name of several parts, or one part with a capital ("Adele", "Nolan"); "" where it is for nobody."""
+        pieces = " ".join(_pieces(_tokens(text)))
+        if " " not in pieces and not text[:1].isupper():
+            return ""
+        return self._names.get(pieces) or self._surnames.get(pieces, "")
+
+    @cached_property
+    def _surnames(self) -> dict[str, str]:
+        """The names by their last words where only one name ends so."""
+        owners: dict[str, list[str]] = {}
+        for pieces, name in self._names.items():
+            owners.setdefault(pieces.rpartition(" ")[2], []).append(name)
+        return {last: names[0] for last, names in owners.items() if len(names) == 1 and len(last) > 3}
+
     @cached_property
     def _names(self) -> dict[str, str]:
         return {" ".join(_pieces(_tokens(name))): name for name in self._people.column}
@@ -449,15 +464,18 @@ class Retriever:
         return chosen
 
     def _answered(self, wishes: Sequence[Interest]) -> np.ndarray:
-        """Which items answer which wishes, bool (num_wishes, num_items): where it is a title the item of that; by its topics, two of three of them at least; a mood
-        alone decides only where no topic is named; a wish without known words by its meaning."""
+        """Which items answer which wishes, bool (num_wishes, num_items): where it is a title the item of that, where a maker's name what he made; by its topics,
+        two of three of them at least; a mood alone decides only where no topic is named; a wish without known words by its meaning."""
         rows = []
         for wish in wishes:
             if titled := self._titled(wish):
                 rows.append(np.isin(np.arange(len(self._items)), titled))
                 continue
             wanted = set(wish.tags) - self._moods or set(wish.tags)
-            if wanted:
+            made_by = self._maker(wish.text)
+            if made_by and (not wanted or " " in wish.text):  # "imagine dragons" are no dragons
+                rows.append(self._people.count({made_by}) > 0)
+            elif wanted:
                 need = len(wanted) * 2 / 3 if set(wish.tags) - self._moods else 1
                 rows.append(self._terms.count(wanted) >= need)
             elif LESSER_KNOWN.fullmatch(wish.text):

@@ -134,7 +134,7 @@ class Vocabulary:
             for pattern, table in ((self._english_re, self._english), (self._han_re, self._han)):
                 for match in pattern.finditer(lower):
                     way = match.group()
-                    forms = [way] if table is self._han else [way, way.removesuffix("s"), way.removesuffix("es")]
+                    forms = [way] if table is self._han else _singulars(way)
                     owners = dict.fromkeys(owner for form in forms for owner in table.get(form, ()))
                     is_short = not self._short.isdisjoint(forms)  # "k-drama" is a kind, a tag and a country
                     if not is_short and any(
@@ -145,7 +145,12 @@ class Vocabulary:
         return sorted(found, key=lambda one: (one.start, one.group))
 
 
+def _singulars(way: str) -> list[str]:
+    """An English term as it stands, and what it is the plural of if it is one."""
+    return [way, way.removesuffix("s"), way.removesuffix("es"), re.sub("ies$", "y", way)]
+
+
 def _alternatives(table: dict[str, list], template: str) -> re.Pattern[str]:
     ways = sorted(table, key=len, reverse=True)
-    pattern = "|".join(re.escape(way).replace(r"\ ", r"[\s-]") for way in ways) or r"(?!)"
+    pattern = "|".join(re.sub(r"y$", "(?:y|ie)", re.escape(way).replace(r"\ ", r"[\s-]")) for way in ways) or r"(?!)"
     return re.compile(template.format(pattern))

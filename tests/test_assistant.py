@@ -275,6 +275,16 @@ def test_who_says_what_he_wants_or_only_greets_is_not_questioned(make_assistant,
     assert "mood" not in last(make_assistant(scripted(["Fine."])), message).notice
 
 
+def test_a_greeting_is_no_part_of_a_title(make_assistant, scripted):
+    reply = last(make_assistant(scripted(["Fine."])), "HI I am looking for a movie to watch with my husband")
+    assert "Hi, Mom" not in {candidate.item.title for candidate in reply.candidates[:5]}
+
+
+def test_a_question_about_nothing_on_the_table_gets_picks(make_assistant, scripted):
+    reply = last(make_assistant(scripted(["Fine."])), "who directed it?")
+    assert ", two picks" in reply.messages[0]["content"]
+
+
 def test_the_question_is_asked_twice_at_most(make_assistant, scripted):
     assistant, conversation, notices = make_assistant(scripted(["Fine."])), Conversation(), []
     for _ in range(3):
@@ -510,8 +520,13 @@ def test_in_open_mode_a_pick_beyond_the_catalogue_is_shown_and_said_to_be_unveri
         ("看过《我是山姆》，推荐电影", "没有《我是山姆》"),
         ("songs by Little Mix", "meets “Little Mix”"),
         ("a movie starring Jodie Foster", "does not say what meets “starring Jodie Foster”"),
+        ("films online, featuring Sala Baker.", "does not say what meets “featuring Sala Baker”"),
+        ("a comedy with James Corden in it", "does not say what meets “with James Corden in it”"),
+        ("I need a film which is directed by David Leitch.", "meets “directed by David Leitch”"),
+        ("a film like Contact (1997) with Jodie Foster.", "does not say what meets “with Jodie Foster”"),
         ("谁导演的？", "哪一个"),
         ("who directed it?", "Which one"),
+        ("大约能玩多久？", "哪一个"),
     ],
 )
 def test_what_the_catalogue_cannot_give_is_said(make_assistant, scripted, message, said):

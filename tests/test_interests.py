@@ -98,10 +98,33 @@ def test_a_wish_is_kept_in_the_visitors_words_without_the_filler(read, message, 
         ("Any ideas for a rainy day?", ["rainy day"]),
         ("Something to listen to while I'm ironing shirts", ["ironing shirts"]),
         ("a playlist to dance to", ["dance"]),
-        ("我想找一家有烤红薯的餐馆吃饭", ["烤红薯的餐馆"]),
+        ("我想找一家有烤红薯的餐馆吃饭", ["烤红薯"]),
         ("我和老公想去民宿住几天", ["民宿"]),
         ("带爸妈去海边走走，麻烦推荐个安静的地方", ["海边", "安静的地方"]),
         ("想找一部讲父子关系的老电影", ["父子关系的老电影"]),
+        ("请推荐一家人均100元，能做脆皮鹅的餐馆吃饭", ["脆皮鹅"]),
+        ("帮我找一家做干锅鸭头做得好的饭店", ["干锅鸭头"]),
+        ("有没有有烤红薯的餐馆，或者安静的餐馆", ["烤红薯", "安静的餐馆"]),
+        ("他很有眼光，获过奖。", []),
+        ("有些名气，有五十岁了", []),
+        ("有没有有名气的歌手", ["有名气的歌手"]),
+        ("有没有适合周末去的，在杭州的地方", ["周末", "杭州"]),
+        ("想去杭州附近的古镇", ["古镇", "杭州"]),
+        ("苏州有什么好玩的", ["苏州"]),
+        ("推荐一家餐馆吃糖卷果这道菜", ["糖卷果"]),
+        ("想找一家有大公鸡这道菜的餐馆", ["大公鸡"]),
+        ("你喜欢梁静茹的演唱吗？", []),
+        ("你最喜欢哪部科幻片？", []),
+        ("我想去圆明园，你觉得怎么样", ["圆明园"]),
+        ("I'm interested in the 11th of March.", []),
+        ("来首歌吧", []),
+        ("the songs are few, please add more and play Celine Dion", ["Celine Dion"]),
+        ("a hotel in London, UK.", ["UK", "London"]),
+        ("find hotels in Atlanta, GA.", ["hotels in Atlanta"]),
+        ("love songs for our wedding", ["love songs for our wedding"]),
+        ("do you know of any Hugh Jackman films?", ["Hugh Jackman films"]),
+        ("Is there a stage show in SF?", ["stage show in SF"]),
+        ("我喜欢《不存在的歌》这首歌", ["不存在的歌"]),
     ],
 )
 def test_a_wish_loses_the_verbs_and_amounts_that_lead_to_it(read, message, phrases):
@@ -387,10 +410,33 @@ def test_hard_conditions_become_exact_limits(read, message, expected):
         ("Hi, I want a comedy", "recommend"), ("why not a comedy?", "recommend"),
         ("hello, do you have films?", "recommend"), ("Good evening!", "greeting"), ("龙猫是谁的作品？", "maker"), ("这首歌出自谁", "maker"),
         ("I'm afraid Plants vs. Zombies isn't my thing, have you something else?", "reject"), ("Dune vs Arrival", "compare"),
+        ("hi there 👋", "greeting"), ("howdy", "greeting"), ("I am doing fine, you?", "greeting"), ("晚上好", "greeting"), ("哈罗～", "greeting"),
+        ("早", "greeting"), ("hi, surprise me", "recommend"), ("你好，我无聊", "recommend"), ("good evening, find me a film", "recommend"),
+        ("thank you so much 🙏", "thanks"), ("太好了谢谢", "thanks"), ("谢谢你的推荐", "thanks"), ("谢谢，换一个", "reject"),
+        ("See you later", "thanks"), ("good night", "thanks"), ("再见！", "thanks"), ("下次见", "thanks"), ("晚安", "thanks"),
+        ("Sounds good.", "thanks"), ("you did a great job", "thanks"), ("perfect... i love them both", "thanks"), ("I like it", "thanks"), ("I like it when it rains", "recommend"), ("不错", "thanks"), ("great movies about dogs", "recommend"),
+        ("大约能玩多久？", "about"), ("他现在多大呢？", "about"), ("制片地区在哪里？", "about"), ("How long is it?", "about"),
+        ("那你知道地址吗？", "about"), ("都什么时候开放呀？", "about"), ("知道创始人是谁吗", "about"), ("这里的电话是多少呢？", "about"), ("Good and yourself?", "greeting"), ("I am in the mood to watch a film", "recommend"),
+        ("这个景点你去过吗？", "recommend"), ("听过《不存在的歌》吗？", "recommend"), ("这个我去过了", "reject"),
+        ("在哪里可以吃到烤鸭", "recommend"), ("什么时候去云南最好", "recommend"),
     ],
 )  # fmt: skip
 def test_what_a_message_asks_for(read, message, intent):
     assert read(message).intent == intent
+
+
+@pytest.mark.parametrize(
+    ("message", "intent"),
+    [
+        ("Is it scary?", "about"), ("who is in it?", "about"), ("How long is the first one?", "about"), ("好看吗", "about"),
+        ("第二部吓人吗", "about"), ("它适合孩子看吗", "about"), ("有书吗", "recommend"), ("推荐几部好看的吗", "recommend"),
+        ("is there anything like it?", "recommend"), ("好的，就这个", "thanks"), ("晚安，谢谢推荐", "thanks"), ("great, more like this", "more"),
+    ],
+)  # fmt: skip
+def test_what_is_asked_of_what_is_on_the_table(read, catalogue, message, intent):
+    found = read(message, last_items=catalogue.items[:2])
+    assert found.intent == intent
+    assert intent != "about" or not found.profile.interests
 
 
 def test_a_shown_title_with_a_typing_error_is_known_inside_a_sentence(read, catalogue):
@@ -591,6 +637,7 @@ def test_a_comparison_narrows_what_was_demanded_before_and_overrules_what_it_con
         ("not Alien", False, True, False),
         ("I haven't seen Alien yet", False, False, False),
         ("没看过《异形》", False, False, False),
+        ("你看过《异形》吗？", True, False, False),
     ],
 )
 def test_who_has_seen_something_need_not_dislike_it(heard, catalogue, message, liked, disliked, seen):
@@ -628,6 +675,35 @@ def test_an_opinion_takes_an_earlier_one_back(heard, catalogue):
 )
 def test_who_wants_to_learn_one_dish_wants_the_dish(heard, message, kinds):
     assert heard(message).kinds == kinds
+
+
+@pytest.mark.parametrize(
+    ("message", "kinds", "phrases"),
+    [
+        ("请帮我找个景点呗，最好把周边有什么餐馆一起查一下。", ("place",), []),
+        ("帮我找个免费的景点，再看看附近有没有餐厅。", ("place",), ["免费的景点"]),
+        ("附近有什么好吃的餐馆", ("dish",), ["好吃的餐馆"]),
+        ("想找一个能提供中式餐厅和接待外宾的酒店", ("place",), ["中式餐厅", "接待外宾的酒店"]),
+        ("改编自小说的电影", ("film",), []),
+        ("好看的电影和好听的歌", ("film", "album"), []),
+        ("something fun to do that includes songs", ("activity",), ["fun", "songs"]),
+        ("activities with food", ("activity",), ["activities with food"]),
+        ("a hotel with a restaurant nearby", ("place",), []),
+        ("something to watch during dinner", ("film", "series"), []),
+        ("music for a dinner party", ("album",), ["music for a dinner party"]),
+        ("books and movies with dragons", ("book", "film"), ["movies with dragons"]),
+        ("推荐一家高档型酒店，酒店有中式餐厅就更好了。", ("place",), ["高档型酒店", "中式餐厅"]),
+        ("想找一个提供早餐服务，安静的酒店", ("place",), ["早餐服务", "安静的酒店"]),
+        ("想找一家餐馆吃饭，有啥好的地方给我推荐吗", ("dish",), []),
+        ("I enjoy holiday songs", ("album",), ["holiday songs"]),
+        ("a place which serves Burrito", ("dish",), ["Burrito"]),
+        ("songs by Little Big Town", ("album",), []),
+    ],
+)
+def test_a_kind_beside_the_one_that_is_wanted_is_none(heard, message, kinds, phrases):
+    profile = heard(message)
+    assert profile.kinds == kinds
+    assert [wish.text for wish in profile.likes] == phrases
 
 
 @pytest.mark.parametrize(
@@ -752,6 +828,31 @@ def test_a_long_list_is_read_quickly(read):
     for part in ("I loved dune, ", "看过三体、", "have a thing, "):
         read(part * (2000 // len(part)))
     assert time.process_time() - started < 4  # it took minutes when every beginning was tried to the end of the list
+
+
+def test_any_place_after_a_place_to_eat_is_one_too(read):
+    assert read("find me somewhere to eat", "a Barbecue place please").profile.kinds == ("dish",)
+    assert read("find me somewhere to eat", "a place to visit").profile.kinds == ("place",)
+
+
+@pytest.mark.parametrize(
+    ("message", "kinds"),
+    [
+        ("知道小剧场在哪吗", ()),
+        ("推荐一家书店", ()),
+        ("推荐一些书籍", ("book",)),
+        ("有什么好看的剧吗", ("series",)),
+        ("来首歌吧", ("album",)),
+    ],
+)
+def test_a_character_for_a_kind_within_another_word_names_none(heard, message, kinds):
+    assert heard(message).kinds == kinds
+
+
+def test_a_place_is_not_by_what_a_part_of_its_name_means(heard):
+    assert heard("想去上海玩").likes[0].tags == ()
+    assert heard("Is there a stage show in SF?").likes[0].tags == ()
+    assert heard("any good SF books").likes[0].tags == ("science fiction",)
 
 
 @pytest.mark.parametrize("message", ["solution climbing shoes?", "I want Kyoto", "我想吃麻婆豆腐"])

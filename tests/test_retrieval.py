@@ -307,6 +307,15 @@ def test_only_popularity_that_stands_out_counts():
     assert scaled("words", popularity, allowed)[0] == pytest.approx(-2 / deviation)
 
 
+@pytest.mark.parametrize(
+    ("wish", "ids"), [("Robin Williams", {"n1"}), ("Williams", {"n1"}), ("Ann Lee", {"n1", "n2"}), ("宫崎骏", {"n3"})]
+)
+def test_a_wish_for_a_maker_is_answered_by_what_he_made(people, wish, ids):
+    of_its_words = ("comedy",) if " " in wish else ()  # "imagine dragons" are no dragons
+    candidates = people.rank(Profile(interests=(Interest(wish, tags=of_its_words),)), wish).candidates
+    assert {one.item.id for one in candidates if wish in one.fits} == ids
+
+
 def test_a_word_for_a_kind_says_nothing_of_what_it_is_about(retriever, people):
     shared = [people.features(Profile(), text)["words"] for text in ("French films", "French")]
     assert shared[0] == pytest.approx(shared[1])

@@ -16,6 +16,7 @@ def found(vocabulary, text):
         ("a Sci-Fi story", [("tags", "science fiction", "Sci-Fi")]),
         ("scary and cozy", [("tags", "horror", "scary"), ("moods", "cozy", "cozy")]),
         ("DRAGONS, heists", [("tags", "dragons", "DRAGONS"), ("tags", "heist", "heists")]),
+        ("two activities", [("kinds", "activity", "activities")]),
         ("来点科幻片吧", [("tags", "science fiction", "科幻片")]),
         ("films from Japan", [("kinds", "film", "films"), ("countries", "Japan", "Japan")]),
         ("dark humour", [("tags", "dark comedy", "dark humour")]),  # the longest wins over "dark"
