@@ -31,7 +31,7 @@ _MAX_PHRASE_WORDS = 6  # a longer phrase reads badly when it is quoted; it is pa
 _MAX_PHRASE_HAN = 10
 
 _CLAUSE = re.compile(
-    r"\s*[(（]\d{4}[)）]|(?:[!?;:,/~…\n。！？；：，、()（）]|\.(?!\d)|\s[-–—]+\s)+|(?<!war)(?<!when)(?<!while)\s+(?=i(?:'?[md]|'ve|'ll)?\s)|(?<!anything)(?<!nothing)\s+but\s+|\s+(?:though|although|except for|except|because|so that|which|and also)\s+|但是|但|不过|而且|因为|(?=anything but)|\s+(?=that (?:isn'?t|is not|aren'?t|are not|doesn'?t))|\s+(?=without\b)|\s+(?=(?:with|and) no\b)|(?<!why)\s+(?=not\s)|(?=除了)",
+    r"\s*[(（]\d{4}[)）]|(?:[!?;:,/~…\n。！？；：，、()（）]|\.(?!\d)|\s[-–—]+\s)+|(?<!war)(?<!when)(?<!while)\s+(?=i(?:'?[md]|'ve|'ll)?\s)|(?<!anything)(?<!nothing)\s+but\s+|\s+(?:though|although|except for|except|because|so that|which|and also)\s+|但是|但|不过|而且|因为|(?=anything but)|(?=不含[^，。！？]{1,8}但)|(?<![特分区])(?=别[^的，。！？]{1,3}(?:但|的(?:$|[，。！？])))|\s+(?=that (?:isn'?t|is not|aren'?t|are not|doesn'?t))|\s+(?=without\b)|\s+(?=(?:with|and) no\b)|(?<!why)\s+(?=not\s)|(?=除了)",
     re.IGNORECASE,
 )
 # A kind that is named beside the one that is wanted: near it ("周边有什么餐馆"), or what it holds or is for ("something to do that includes songs").
@@ -47,7 +47,7 @@ _CONTRAST = re.compile(
 )  # what follows is liked unless it says no itself
 _NEGATIVE = re.compile(
     r"\b(?:not|no|without|don'?t|doesn'?t|didn'?t|hate[ds]?|dislike[ds]?|avoid(?:ed)?|nothing|never|except|anything but|isn'?t|aren'?t|wasn'?t|tired of|sick of|(?:can|could)(?:'?t|not) stand|less)\b"
-    r"|不要|不想|不喜欢|不爱|不看|不吃|不能吃|讨厌|别|除了|受不了|不含|没兴趣|不感兴趣|不(?:太|怎么|大|是很)(?:喜欢|爱|想)",
+    r"|不要|不想|不喜欢|不爱|不看|不吃|不能吃|讨厌|别|除了|受不了|不含|没兴趣|不感兴趣|不(?:太|怎么|大|是很)(?:喜欢|爱|想)|不太[^，。！？；的]{1,4}但",
     re.IGNORECASE,
 )
 _NOT_NEGATIVE = re.compile(
@@ -163,6 +163,8 @@ _WITHOUT_ZH = re.compile(
     r"(?<!有)(没有|不带|少点)([^，。！？；的\s]{1,8})的(?=\w)"
 )  # "没有暴力的动画": no violence, but animation
 _TOO_ZH = re.compile(r"((?:不要|别|不)太[^，。！？；的\s]{1,4})的(?=\w)")  # "别太长的电影": not long, but a film
+_BARE_NOT_ZH = re.compile(r"(?<![有好对了差])不([^，。！？；的不\s]{1,3})的(\w?)")  # "不辣的菜": not spicy, but a dish
+_BARE_ZH = re.compile(r"^不([^，。！？；的不\s]{1,3})的?$")  # what 不辣的 turns down is 辣
 _ANY_BUT = re.compile(r"\bany\s+\w+\s+(?:but|except)(?=\s)", re.IGNORECASE)  # "any language but English": not English
 _UNIT_ZH = r"\s*(?:元|块|分钟|个?小时|天|分|点|岁|人|公里)"
 _RANGE_ZH = rf"\d[\d.]*(?:{_UNIT_ZH})?(?:\s*[-~–—到至、]\s*\d[\d.]*)?"
@@ -204,7 +206,7 @@ _DONE_WITH: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = tuple(
 
 _ASKS: tuple[tuple[Intent, str], ...] = (
     ("why", r"^why\b(?! not)|\bwhy (?:this|that|did you|do you|would|is it|these)\b|为什么|为啥|咋想到|凭什么"),
-    ("maker", r"\bwho (?:made|directed|wrote|is the (?:director|author|artist|maker)|created|designed|sings|teaches|is it by)\b|谁(?:拍|写|唱|做|导|演|画|设计|出|教|开发|制作|创作|主演)|(?:导演|作者|歌手|主唱|主创|设计师|讲师|老师|作家)是谁|是谁的|出自谁|哪年的|什么时候(?:出|上映)|\bwhen (?:was|did) (?:it|this|that)\b"),
+    ("maker", r"\bwho (?:made|directed|wrote|is the (?:director|author|artist|maker)|created|designed|sings|teaches|is it by)\b|谁(?:拍|写|唱|做|导|演|画|设计|出|教|开发|制作|创作|主演|发明)|(?:导演|作者|歌手|主唱|主创|设计师|讲师|老师|作家)是谁|是谁的|出自谁|哪年的|什么时候(?:出|上映)|\bwhen (?:was|did) (?:it|this|that)\b"),
     ("compare", r"\bcompare\b|\bversus\b|\bvs\b|\bdifference between\b|\bwhich (?:of the two|one is better|is better)\b|对比|比较一下|哪个(?:更)?好|有什么区别"),
     ("about", r"\btell me (?:more|about)\b|\bmore about\b|\bwhat(?:'s| is) (?:it|that|this|the \w+) (?:about|like)\b|\bmore (?:details|info)|\bdescribe\b|讲讲|说说|介绍一下|详细|讲的(?:是)?什么|多说"),
     ("reject", r"\b(?:seen|read|heard|played|watched|tried|own|know) (?:it|that|this|those|them|both|all|the (?:first|second|last|other))\b|\b(?:already|have) (?:seen|read|heard|played|watched|own|tried)\b|\bnot (?:that|this|those)(?: one)?s?\b|\bsomething else\b|\banother(?: one)?\b|\bdon'?t like (?:it|that|this|them|those)\b|\bnext\b$|看过|听过|读过|玩过|去过|吃过|换一个|换个|换一部|不要这个|不喜欢这|别的"),
@@ -292,7 +294,11 @@ _ALIKE = re.compile(r"\b(?:like|similar|alike|same)\b|类似|差不多|同类|�
 _ASKS_US_ZH = re.compile(
     "你[^，。！？我]{0,8}[看听读玩去吃]过|^[^，。！？我]{0,6}[看听读玩去吃]过(?=[^，。！？了]{1,24}吗)"
 )  # whether we know it
-_ORDINAL = re.compile(r"\b(?:first|second)\b(?=\s*(?:one|pick|[,.!?]|$))|第[一二](?=[个部本张首款道])", re.IGNORECASE)
+_PLACED = re.compile(  # what was shown, by its place: "the second one", 第二个
+    r"\b(?:the|that|your|number)\s+(?:(first|one)|(second|two)|(third|three))(?:\s+(?:one|pick|choice|option|suggestion|recommendation)\b|(?=\s*(?:[,.!?]|$)))"
+    r"|\b(?:(first)|(second)|(third))\s+(?:one|pick)\b|第(?:(一)|(二)|(三))[个部本张首款道座门样](?!月|星期|季)",
+    re.IGNORECASE,
+)
 _SENTENCE_END = re.compile(r"[.!?;\n。！？；]")
 _LEARN_ONE = re.compile(  # "想学一道菜", "learn a new recipe": one thing, not how all such are made
     r"学(?:会|着|习)?[做玩唱弹]?[一几两二三个]{1,2}(?P<one>[道款首])|学(?:会|着|习)?做?[^，。！？\s]{0,8}(?P<dish>道)[^，。！？]{0,12}菜|\blearn\s+(?:(?:how\s+)?to\s+(?:make|cook|prepare)\s+)?(?:an?|one|some|two|three)\s+(?:\w+\s+){0,3}?(?:recipe|dish|meal)(?:e?s)?\b|\blearn\s+(?:how\s+)?to\s+(?:make|cook|prepare)\s+an?\b",
@@ -421,11 +427,13 @@ def understand(
     text = message.replace("’", "'")  # of the same length; telephones write ’
     text = _WITHOUT_ZH.sub(lambda match: f"不含{match.group(2)}但", text)  # of the same length too
     text = _TOO_ZH.sub(r"\1但", text)
+    text = _BARE_NOT_ZH.sub(lambda match: _turned(match, vocabulary), text)
     text = _ANY_BUT.sub(lambda match: "not".ljust(len(match.group())), text)
     known = _find(text, vocabulary)
     found = [one for one in known if not _is_other(text, one)]
     shown = {normalise(item.title): item for item in last_items}  # of namesakes, the one on the table is meant
-    titled = named_items(text, by_title) or _named_of(last_items, text)
+    placed = _placed(last_items, text)
+    titled = named_items(text, by_title) or _named_of(last_items, text) or placed
     marked = [(start, end) for _, start, end in titled]
     titled += [
         one
@@ -521,9 +529,14 @@ def understand(
         for start, end in lesser_known
         if not any(one.start < end and start < one.end for one in interests)
     ]
-    if last_items and not (kinds or compared or named or _REQUEST.search(text)) and _OF_SHOWN.fullmatch(text):
+    if (
+        last_items
+        and not (kinds or compared or named and not placed or _REQUEST.search(text))
+        and _OF_SHOWN.fullmatch(text)
+    ):
         interests, intent = [], "about" if intent == "none" else intent
     interests = [replace(interest, text=message[interest.start : interest.end]) for interest in interests]
+    interests = [one if one.is_like else replace(one, text=_BARE_ZH.sub(r"\1", one.text)) for one in interests]
     has_wish = bool(interests or constraints or named or kinds)
     if intent == "none":
         intent = "recommend" if has_wish else _courtesy(text)
@@ -537,7 +550,7 @@ def understand(
 
     if intent == "reject" and not named:
         feelings |= dict.fromkeys(
-            _which(text, last_items), ("disliked",) if _DISLIKED.search(text) and not _SEEN.search(text) else ("seen",)
+            last_items, ("disliked",) if _DISLIKED.search(text) and not _SEEN.search(text) else ("seen",)
         )
     new_texts = {normalise(interest.text) for interest in interests}
     kept = [
@@ -715,13 +728,21 @@ def without_greeting(message: str) -> str:
     return message[greeting.end() :] if greeting else message
 
 
-def _which(text: str, shown: Sequence[Item]) -> Sequence[Item]:
-    """Those of the items just shown that a message without a title means: "seen the first one" means one, "seen it" all."""
-    match = _ORDINAL.search(text)
-    if not match:
-        return shown
-    place = 0 if match.group().lower() in ("first", "第一") else 1
-    return shown[place : place + 1] or shown
+def _placed(shown: Sequence[Item], message: str) -> list[tuple[Item, int, int]]:
+    """Those of the items just shown that a message means by their place, with its span."""
+    found = []
+    for match in _PLACED.finditer(message):
+        place = ((match.lastindex or 1) - 1) % 3  # groups come in threes
+        if place < len(shown):
+            found.append((shown[place], *match.span()))
+    return found
+
+
+def _turned(match: re.Match[str], vocabulary: Vocabulary) -> str:
+    """The words of "不辣的菜" as "别辣但菜", of the same length, where what follows 不 is a tag or mood; else as they are."""
+    said = match.group(1)
+    is_term = any(one.end - one.start == len(said) and one.group != "kinds" for one in vocabulary.find(said))
+    return f"别{said}{'但' if match.group(2) else '的'}{match.group(2)}" if is_term else match.group()
 
 
 def is_vague(message: str) -> bool:

@@ -995,3 +995,35 @@ def test_who_books_a_room_wants_no_book(said, message):
 def test_a_maker_known_by_a_longer_name_is_demanded_once(said):
     demands = [one for one in said("films by Wenders").profile.constraints if one.field == "creator"]
     assert [one.value for one in demands] == [("Wim Wenders",)]
+
+
+@pytest.mark.parametrize(
+    ("message", "likes", "dislikes"),
+    [
+        ("不辣的菜", [], ["辣"]),
+        ("周末想在家做一道不辣的菜", ["周末"], ["辣"]),
+        ("来点不辣的", [], ["辣"]),
+        ("要不要不辣的火锅", [], ["辣"]),
+        ("不恐怖的悬疑片", ["悬疑片"], ["恐怖"]),
+        ("不错的悬疑片", ["不错的悬疑片"], []),
+        ("说不清的感觉", [], []),
+    ],
+)
+def test_a_term_with_bu_before_it_is_not_wanted(read, message, likes, dislikes):
+    profile = read(message).profile
+    assert [one.text for one in profile.likes] == likes
+    assert [one.text for one in profile.dislikes] == dislikes
+
+
+@pytest.mark.parametrize(
+    ("message", "intent", "place"),
+    [
+        ("tell me more about the second", "about", 1), ("why the first one?", "why", 0), ("who made the second one?", "maker", 1),
+        ("第二部讲什么", "about", 1), ("第一个是谁拍的", "maker", 0), ("为什么推荐第二个", "why", 1),
+    ],
+)  # fmt: skip
+def test_what_was_shown_is_named_by_its_place(read, catalogue, message, intent, place):
+    """ "Tell me more about the second" told the first, and "second" became a wish."""
+    shown = catalogue.items[:2]
+    found = read(message, last_items=shown)
+    assert (found.intent, found.named) == (intent, (shown[place],)) and not found.profile.interests
