@@ -129,9 +129,16 @@ def names_twice(text: str, labels: Collection[str]) -> bool:
 
 
 def says_twice(text: str, wishes: Iterable[str]) -> bool:
-    """Whether a sentence says a wish of several words or Chinese characters twice: "it has to work for action flick and for action flick"."""
+    """Whether a sentence says a wish of several words or Chinese characters twice, or one of one word twice in a breath: "it has to work for baking
+    and for baking"."""
     untitled = _TITLE.sub("·", text).lower()
-    return any(untitled.count(wish.lower()) > 1 for wish in wishes if " " in wish or len(wish) > 2 and has_cjk(wish))
+    for wish in map(str.lower, wishes):
+        is_long = " " in wish or len(wish) > 2 and has_cjk(wish)
+        if is_long and untitled.count(wish) > 1:
+            return True
+        if len(wish) > 1 and re.search(rf"(?<!\w){re.escape(wish)}\b.{{0,12}}\b{re.escape(wish)}(?!\w)", untitled):
+            return True
+    return False
 
 
 def units(text: str) -> set[str]:

@@ -588,6 +588,7 @@ def test_the_model_reads_what_the_visitor_likes_already_and_may_speak_of_it(
         ("推荐几个安静的景点", "你提到的安静景点，它对得上。", None),
         ("推荐几个安静的景点", "好，那就找个不一样的。", "fact"),
         ("find me an action flick", "It has to work for action flick and for action flick.", "broken"),
+        ("I like baking", "It has to work for baking and for baking.", "broken"),
     ],
 )
 def test_the_visitor_is_not_said_to_have_said_what_he_did_not(make_assistant, scripted, message, first, category):
