@@ -372,18 +372,43 @@ def test_a_text_that_shares_little_with_a_scored_one_leaves_its_keys_and_values(
     assert [step[0][0] for step in fed] == [0, 30, 173]
 
 
-def test_scoring_waits_while_others_write_but_not_for_ever(scheduler, fed):
+@pytest.mark.parametrize(("length", "parts"), [(80, [64, 16]), (72, [72])])
+def test_scoring_waits_while_others_write_but_not_for_ever(scheduler, fed, length, parts):
     writing = Note([3, 4], script=[5] * 100, pause=threading.Event())
     scheduler.submit(writing)
     while len(writing.logits) < 4:
         time.sleep(0.001)
-    scheduler.submit(scored := Note([9] * 80, is_reply=False, first_wanted=10))
+    scheduler.submit(scored := Note([9] * length, is_reply=False, first_wanted=10))
     writing.pause.set()
     scored.wait()
     writing.wait()
     np.testing.assert_allclose(np.concatenate(scored.logits), whole(scored.ids)[10:], atol=2e-4)
     with_score = [number for number, step in enumerate(fed) if len(step) > 1]
-    assert with_score and min(np.diff([0, *with_score])[1:], default=20) >= 20
+    assert [fed[number][1][1] for number in with_score] == parts
+    assert all(np.diff(with_score) >= 24)
+
+
+def test_no_two_texts_are_begun_between_two_tokens_of_a_reply(scheduler, monkeypatch):
+    begun, admit = [], scheduler._admit
+
+    def noted():
+        before = len(scheduler._open)
+        admit()
+        begun.append(len(scheduler._open) - before)
+
+    writing = Note([3, 4], script=[5] * 60, pause=threading.Event())
+    scheduler.submit(writing)
+    while len(writing.logits) < 4:
+        time.sleep(0.001)
+    monkeypatch.setattr(scheduler, "_admit", noted)
+    tasks = [ScoreTask([*range(3, 30)], [number, 40, 41, 42]) for number in range(50, 58)]
+    with scheduler._changed:  # all wait before the next step
+        for task in tasks:
+            scheduler.submit(task)
+    writing.pause.set()
+    for task in tasks:
+        task.scores()
+    assert sum(begun) == len(tasks) and max(begun) == 1
 
 
 def test_more_replies_than_there_is_memory_for_wait_their_turn():

@@ -10,6 +10,7 @@ kept beside them, so that looking for garbled sentences costs next to nothing.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 from collections import OrderedDict
@@ -24,12 +25,14 @@ MAX_OPEN = 16  # replies in a step; more wait
 MAX_WAITING = 64
 # Tokens in a step with a prompt, while others write and while none does. 16 chats that begin at once wait 21.6 ms for 95 of 100 tokens with 48, 31.9 with 64.
 _CHUNK, _LONG_CHUNK = 48, 512
-_SCORE_EVERY = 20  # steps; so 95 of 100 tokens come as fast as without an explanation beside them
+# Steps from one slice of what is to be scored to the next, and its tokens, while somebody reads a reply: 95 of 100 tokens are as fast as without it, and few
+# long slices take less time than many short ones.
+_SCORE_EVERY, _SLICE = 24, 64
 # Tokens that are guessed for a reply: the most and, among many, the least while there are any left of those for all. Of 80 replies of the bundled writer a step took 1.75 tokens
 # with 7 guessed, 1.59 with 3, 1.34 with 1; of 7 that were fed 4 counted, of 3 more than 2. 16 chats: 879 tokens a CPU
 # second without guesses, 1,151 with 8 for all, 1,112 with 12, 1,048 with no end, where a step in which many guess is late for everybody (p95 18, 20, 23, 26 ms).
 _NUM_GUESSED, _LEAST_GUESSED, _ALL_GUESSED = 7, 3, 8
-_FEW = 8  # tokens to be scored that need not wait: no more work than a reply or two
+_FEW = 8  # tokens for which alone no step is made: half of a step of as many is for reading the weights
 _SCORED_AT_ONCE = 8  # texts in a step: 48 tokens take 8.6 ms beside seven other texts, 11.3 alone
 _SCALED_AT_ONCE = 32  # rows of logits, to stay in a processor's cache
 _IDLE_S = 10.0  # after which the thread ends; the next task starts another
@@ -160,7 +163,6 @@ class Scheduler:
         replies = [one for one in self._open if one.task.is_reply]
         writing = [one for one in replies if len(one.pending) == 1]
         width = self.decoder.width
-        room = width * (max(_CHUNK // 2, _CHUNK - len(writing)) if writing else _LONG_CHUNK)
         chosen = []
         num_left = width * _ALL_GUESSED if self.decoder.can_share else 0
         num_guessed = min(_NUM_GUESSED, max(_LEAST_GUESSED, num_left // max(1, len(writing))))
@@ -168,15 +170,25 @@ class Scheduler:
             run = one.guessing_run(min(num_guessed, num_left))
             num_left -= len(run.ids) - 1
             chosen.append((one, run))
-        is_score_due = not replies or self._steps_since_score >= _SCORE_EVERY
-        self._steps_since_score = 0 if is_score_due else self._steps_since_score + 1
-        for one in self._open:
-            if len(one.pending) > 1 or not one.task.is_reply:
-                if room <= 0 or not (one.task.is_reply or is_score_due or len(one.pending) <= _FEW):
-                    continue
-                run = one.next_run(room if self.decoder.can_batch else len(one.pending))
-                chosen.append((one, run))
-                room -= len(run.ids)
+        room = width * (max(_CHUNK // 2, _CHUNK - len(writing)) if writing else _LONG_CHUNK)
+        chosen += self._read([one for one in replies if len(one.pending) > 1], room)
+        self._steps_since_score += 1
+        scored = [one for one in self._open if not one.task.is_reply]
+        if scored and not (replies and self._steps_since_score <= _SCORE_EVERY):
+            chosen += self._read(scored, width * (_SLICE if replies else _LONG_CHUNK))
+            self._steps_since_score = 0
+        return chosen
+
+    def _read(self, some: list[_Open], room: int) -> list[tuple[_Open, Run]]:
+        """What of some prompts and texts is fed in a step with room for so many tokens, and a few more where that ends one."""
+        chosen = []
+        for one in some:
+            if room <= 0:
+                break
+            is_whole = not self.decoder.can_batch or len(one.pending) <= room + _FEW
+            run = one.next_run(len(one.pending) if is_whole else room)
+            chosen.append((one, run))
+            room -= len(run.ids)
         return chosen
 
     def _forward(self, group: list[tuple[_Open, Run]]) -> None:
@@ -239,24 +251,31 @@ class Scheduler:
         while True:
             with self._changed:
                 self._waiting = [task for task in self._waiting if not task.is_cancelled]
-                num_scoring = sum(not one.task.is_reply for one in self._open)
-                num_replies = len(self._open) - num_scoring
-                free = [task for task in self._waiting if task.is_reply and num_replies < self._max_open]
-                if num_scoring < (_SCORED_AT_ONCE if self.decoder.can_share else 1):
-                    free += [task for task in self._waiting if not (task.is_reply or self._awaits(task))]
-                if not free or not self._make_room(free[0].max_tokens):
+                task = self._next_waiting()
+                if task is None or not self._make_room(task.max_tokens):
                     return
-                self._waiting.remove(task := free[0])
+                self._waiting.remove(task)
             try:
                 self._open.append(_Open(task, self._cache_for(task)))
             except Exception as error:  # out of memory
                 task.fail(EngineError(f"The model stopped: {first_line(error)}"))
+            if not task.is_reply and any(one.task.is_reply for one in self._open):
+                return  # to find what another begins with takes as long as a token of a reply
+
+    def _next_waiting(self) -> Task | None:
+        """The next task that may be opened."""
+        num_scoring = sum(not one.task.is_reply for one in self._open)
+        num_replies = len(self._open) - num_scoring
+        replies = (task for task in self._waiting if task.is_reply and num_replies < self._max_open)
+        may_score = num_scoring < (_SCORED_AT_ONCE if self.decoder.can_share else 1)
+        texts = (task for task in self._waiting if may_score and not task.is_reply and not self._awaits(task))
+        return next(itertools.chain(replies, texts), None)
 
     def _awaits(self, task: Task) -> bool:
         """Whether much of what a text begins with is being read for another."""
-        known = max((shared_length(cache.ids, task.ids) for cache in self._caches()), default=0)
         coming = [shared_length(one.task.ids, task.ids) for one in self._open if not one.task.is_reply]
-        return max(coming, default=0) - known > _LONG_CHUNK // _SCORED_AT_ONCE
+        many = max(coming, default=0) - _LONG_CHUNK // _SCORED_AT_ONCE
+        return many > 0 and all(shared_length(cache.ids, task.ids) < many for cache in self._caches())
 
     def _caches(self) -> list[Cache]:
         return [*self._scored, *(one.cache for one in self._open), *self._kept.values()]
