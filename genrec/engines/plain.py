@@ -186,14 +186,17 @@ class PlainDecoder:
                 target[index] = new
             for group in groups:
                 self._attend(index, group)
+            if index == len(self._layers) - 1 and len(wanted) < len(ids):
+                if not wanted:
+                    return np.empty((0, self._head.shape[1]), np.float32)
+                rows = _padded(wanted)  # of the others only keys and values count, which are stored
+                hidden, attended = hidden[rows], attended[rows]
+                normed, added = normed[: len(rows)], added[: len(rows)]
             hidden += _multiply(attended, layer.out, added)
             self._normed(hidden, normed)
-            for begin in range(0, len(ids), self._mlp_rows):
-                rows = slice(begin, begin + self._mlp_rows)
-                self._mlp(layer, normed[rows], added[rows])
+            for begin, end in itertools.pairwise(self._bounds(len(hidden))):
+                self._mlp(layer, normed[begin:end], added[begin:end])
             hidden += added
-        if len(wanted) < len(ids):
-            hidden = hidden[_padded(wanted)]
         logits = np.empty((len(hidden), self._head.shape[1]), np.float32)
         _multiply(self._normed(hidden, hidden), self._head, logits)
         return logits[: len(wanted)]
@@ -258,6 +261,12 @@ class PlainDecoder:
             np.matmul(piece.weights, piece.values[index], out=piece.attended)
         attended = group.attended
         attended /= total
+
+    def _bounds(self, num_rows: int) -> list[int]:
+        """Where rows are cut into equal parts of about so many that the gated layer's memory stays in the cache. Many rows in a product are worth more than that."""
+        num_parts = max(1, round(num_rows / self._mlp_rows))
+        size = rounded_up(-(-num_rows // num_parts), _MULTIPLE)
+        return [*range(0, num_rows, size), num_rows]
 
     def _mlp(self, layer: _Layer, normed: np.ndarray, added: np.ndarray) -> None:
         """Writes to `added` (n, hidden) what the gated layer gives for `normed`. Its weights give both the gate and the other half less than nothing."""
