@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from genrec.engines.plain import PlainDecoder, read_weights
+from genrec.engines.plain import PlainDecoder, _Piece, read_weights
 from genrec.engines.runs import Run
 from genrec.engines.tokenizer import HubTokenizer, PlainTokenizer
 
@@ -145,6 +145,32 @@ def test_a_gate_that_is_all_but_shut_is_no_overflow(tiny):
         wanted = model(torch.tensor([ids])).logits[0].numpy()
     found = decoder.forward([Run(decoder.new_cache(20), ids, 20)])
     np.testing.assert_allclose(found, wanted, atol=1e-3 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("factor", [6, 6.5, 7.5, 8, 8.5, 2000])
+def test_attention_that_is_surer_than_float32_can_hold_e_to_it_is_computed(tiny, factor):
+    _, config, weights = tiny
+    factors = {"q_proj": factor, "v_proj": 1000}  # what is held must bear to be multiplied, too
+    scaled = {name: weight * np.float32(factors.get(name.split(".")[-2], 1)) for name, weight in weights.items()}
+    decoder = PlainDecoder(config, scaled)
+    model = LlamaForCausalLM(LlamaConfig(**CONFIG)).double().eval()
+    model.load_state_dict({name: torch.tensor(weight) for name, weight in scaled.items()})
+    ids = list(range(3, 83))
+    with torch.inference_mode():
+        wanted = model(torch.tensor([ids])).logits[0].numpy()
+    found = decoder.forward([Run(decoder.new_cache(80), ids, 80)])
+    assert np.quantile(np.abs(found - wanted), 0.9) < 1e-3 * np.abs(wanted).max()
+
+
+def test_tokens_that_like_nothing_they_see_attend_to_all_of_it_alike(tiny):
+    _, config, weights = tiny
+    decoder = PlainDecoder(config, weights)
+    values = np.random.default_rng(0).standard_normal((1, 2, 6, 8), dtype=np.float32)
+    queries, keys = np.full((2, 8, 6), 4.0, np.float32), np.full((1, 2, 6, 8), -4.0, np.float32)  # -128 each
+    piece = _Piece(keys, values, queries, np.empty((2, 6, 6), np.float32), np.empty((2, 6, 8), np.float32))
+    decoder._attend(0, piece)
+    wanted = values[0].cumsum(1) / np.arange(1, 7)[:, None]
+    np.testing.assert_allclose(piece.attended, wanted, atol=1e-6)
 
 
 def test_logits_are_given_where_they_are_wanted_only(tiny):

@@ -25,6 +25,8 @@ from genrec.engines.runs import Cache, Run, rounded_up
 
 # What OpenBLAS and this model's sizes ask for, measured on AVX2 with 512 KiB of second cache a core and on AVX-512 with 2 MiB.
 _MULTIPLE = 4  # rows: a product of 7 takes 1.6 times as long as one of 8
+# What e to all weights of a token may sum up to: below, float32 does not hold all that counts, above, not what they are multiplied by.
+_LEAST, _MOST = 1e-30, 1e30
 _PIECE_ROWS = 64  # that attend at once, for what lies between to stay in the cache
 _FEW = 4  # tokens of one sequence that attend one by one: a product of few rows spends its time on copying the keys
 _SMALL = 10**6  # multiplications of a product that OpenBLAS computes on AVX-512 without copying its factors first
@@ -46,23 +48,30 @@ class _Layer(NamedTuple):
 
 
 class _Piece(NamedTuple):
-    """n neighbouring tokens of a run, and the T that they see: all before them, and they. Each layer writes to these views anew.
+    """n neighbouring tokens of a run, and the T that they see: all before them, and they. Each layer writes to these views anew."""
 
-    Where n is few, it stands before the heads, as in (n, heads, 1, T).
-    """
+    keys: np.ndarray  # (layers, heads, T, D)
+    values: np.ndarray  # (layers, heads, T, D)
+    queries: np.ndarray  # (heads, D, n)
+    weights: np.ndarray  # (heads, T, n): keys times queries takes four fifths of the time of queries times keys
+    attended: np.ndarray  # (heads, n, D)
+
+
+class _FewPiece(NamedTuple):
+    """The same of few tokens, which attend one by one."""
 
     keys: np.ndarray  # (layers, heads, D, T)
     values: np.ndarray  # (layers, heads, T, D)
-    queries: np.ndarray  # (heads, n, D)
-    weights: np.ndarray  # (heads, n, T)
-    attended: np.ndarray  # (heads, n, D)
-    corner: np.ndarray | None  # the last n of the weights (heads, n, n), where a token does not see those after it
+    queries: np.ndarray  # (n, heads, 1, D)
+    weights: np.ndarray  # (n, heads, 1, T)
+    attended: np.ndarray  # (n, heads, 1, D)
+    corner: np.ndarray  # the last n of the weights (heads, n, n), where a token does not see those after it
 
 
 class _Group(NamedTuple):
-    """Pieces with one softmax, N tokens."""
+    """Pieces of few tokens with one softmax, N tokens."""
 
-    pieces: list[_Piece]
+    pieces: list[_FewPiece]
     weights: np.ndarray  # (N, heads, longest T)
     attended: np.ndarray  # (N, heads, D)
     is_ragged: bool  # not all see as many tokens
@@ -101,6 +110,7 @@ class PlainDecoder:
         )
         self._turns = np.exp(1j * angles).astype(np.complex64)[:, None]  # (window, 1, D / 2)
         self._unseen = np.triu(np.full((_PIECE_ROWS, _PIECE_ROWS), -np.inf, np.float32), 1)
+        self._is_steep = [False] * len(self._layers)  # where e to a weight was once beyond what float32 holds
         self._ones = np.ones(len(self._turns), np.float32)
         self._memory = threading.local()  # each thread writes to its own
         self._second = ThreadPoolExecutor(1, "decoder-half") if has_two_threads else None
@@ -178,14 +188,17 @@ class PlainDecoder:
             )
             for run, start, end in zip(runs, starts, ends)
         ]
-        groups = self._groups(runs, heads[:, 0], attended.reshape(len(ids), self._heads, self._size))
+        parts = self._parts(runs, heads[:, 0], attended.reshape(len(ids), self._heads, self._size))
         for index, layer in enumerate(self._layers):
             _multiply(self._normed(hidden, normed), layer.qkv, qkv)
             pairs *= turns
             for target, new in stores:
                 target[index] = new
-            for group in groups:
-                self._attend(index, group)
+            for part in parts:
+                if isinstance(part, _Group):
+                    self._attend_together(index, part)
+                else:
+                    self._attend(index, part)
             if index == len(self._layers) - 1 and len(wanted) < len(ids):
                 if not wanted:
                     return np.empty((0, self._head.shape[1]), np.float32)
@@ -201,59 +214,73 @@ class PlainDecoder:
         _multiply(self._normed(hidden, hidden), self._head, logits)
         return logits[: len(wanted)]
 
-    def _groups(self, runs: list[Run], queries: np.ndarray, attended: np.ndarray) -> list[_Group]:
-        """How the tokens of a step attend: runs in pieces, pieces together up to so many that their weights stay in the cache. `queries` and `attended` are (N, heads, D)."""
-        spans: list[list[tuple[Run, int, int, int]]] = [[]]  # of each group: the run, the rows of a piece, T
-        num_rows = begin = 0
+    def _parts(self, runs: list[Run], queries: np.ndarray, attended: np.ndarray) -> list[_Piece | _Group]:
+        """How the tokens of a step attend: runs in pieces, those of few tokens together up to so many that their weights stay in the cache. `queries` and `attended` are (N, heads, D)."""
+        parts: list[_Piece | _Group] = []
+        few: list[tuple[Run, int, int, int]] = []  # those not yet in a group: the run, its rows, T
+        begin = 0
         for run in runs:
-            seen = len(run.cache.ids)
-            for size in [_PIECE_ROWS] * (len(run.ids) // _PIECE_ROWS) + [len(run.ids) % _PIECE_ROWS]:
-                if not size:
-                    continue
-                seen += size
-                if num_rows + size > _PIECE_ROWS and num_rows:
-                    spans.append([])
-                    num_rows = 0
-                spans[-1].append((run, begin, begin + size, seen))
-                begin, num_rows = begin + size, num_rows + size
-        groups = []
-        for group in spans:
-            first, last, longest = group[0][1], group[-1][2], max(seen for *_, seen in group)
-            # each group writes over the weights of the one before
-            weights = self._of("weights", last - first, self._heads * longest).reshape(-1, self._heads, longest)
-            pieces = [
-                self._piece(
-                    run, queries[begin:end], weights[begin - first : end - first, :, :seen], attended[begin:end]
-                )
-                for run, begin, end, seen in group
-            ]
-            is_ragged = any(seen < longest for *_, seen in group)
-            groups.append(_Group(pieces, weights, attended[first:last], is_ragged))
-        return groups
+            seen, num_new = len(run.cache.ids), len(run.ids)
+            if few and (num_new > _FEW or begin + num_new - few[0][1] > _PIECE_ROWS):
+                parts.append(self._group(few, queries, attended))
+                few = []
+            if num_new <= _FEW:
+                few.append((run, begin, begin + num_new, seen + num_new))
+            else:
+                bounds = np.linspace(0, num_new, 1 + -(-num_new // _PIECE_ROWS)).round().astype(int).tolist()
+                for first, last in itertools.pairwise(bounds):
+                    rows = slice(begin + first, begin + last)
+                    parts.append(self._piece(run, queries[rows], attended[rows], seen + last))
+            begin += num_new
+        return [*parts, self._group(few, queries, attended)] if few else parts
 
-    @staticmethod
-    def _piece(run: Run, queries: np.ndarray, weights: np.ndarray, attended: np.ndarray) -> _Piece:
-        """`queries` and `attended` (n, heads, D), `weights` (n, heads, T)."""
-        stored = run.cache.state[:, :, :, : weights.shape[2]]
-        by_head = weights.transpose(1, 0, 2)
-        corner = by_head[:, :, -len(queries) :] if len(queries) > 1 else None
-        if len(queries) <= _FEW:
-            views = (queries[:, :, None], weights[:, :, None], attended[:, :, None])
-        else:
-            views = (queries.transpose(1, 0, 2), by_head, attended.transpose(1, 0, 2))
-        return _Piece(stored[:, 0].swapaxes(2, 3), stored[:, 1], *views, corner)
+    def _piece(self, run: Run, queries: np.ndarray, attended: np.ndarray, num_seen: int) -> _Piece:
+        """`queries` and `attended` are (n, heads, D)."""
+        num_new = len(queries)
+        # each piece writes over the weights of the one before
+        weights = self._of("weights", self._heads * num_seen, num_new).reshape(self._heads, num_seen, num_new)
+        keys, values = run.cache.state[:, :, :, :num_seen].swapaxes(0, 1)
+        return _Piece(keys, values, queries.transpose(1, 2, 0), weights, attended.transpose(1, 0, 2))
 
-    def _attend(self, index: int, group: _Group) -> None:
-        """What the tokens of a group see, by the keys and values of one layer."""
+    def _group(self, few: list[tuple[Run, int, int, int]], queries: np.ndarray, attended: np.ndarray) -> _Group:
+        (_, first, _, _), (_, _, last, _), longest = few[0], few[-1], max(seen for *_, seen in few)
+        weights = self._of("weights", last - first, self._heads * longest).reshape(-1, self._heads, longest)
+        pieces = []
+        for run, begin, end, seen in few:
+            keys, values = run.cache.state[:, :, :, :seen].swapaxes(0, 1)
+            own = weights[begin - first : end - first, :, :seen]
+            corner = own.transpose(1, 0, 2)[:, :, begin - end :]
+            views = (queries[begin:end, :, None], own[:, :, None], attended[begin:end, :, None])
+            pieces.append(_FewPiece(keys.swapaxes(2, 3), values, *views, corner))
+        return _Group(pieces, weights, attended[first:last], any(seen < longest for *_, seen in few))
+
+    def _attend(self, index: int, piece: _Piece) -> None:
+        """What many tokens of a run see, by the keys and values of one layer."""
+        weights, num_new = piece.weights, piece.weights.shape[2]
+        np.matmul(piece.keys[index], piece.queries, out=weights)
+        corner = weights[:, -num_new:]
+        corner += self._unseen[:num_new, :num_new].T
+        if self._is_steep[index]:
+            weights -= np.maximum.reduce(weights, 1, keepdims=True)
+        np.exp(weights, out=weights)
+        total = self._ones[None, : weights.shape[1]] @ weights  # (heads, 1, n)
+        if not self._is_steep[index] and not (total.min() > _LEAST and total.max() < _MOST):
+            self._is_steep[index] = True
+            return self._attend(index, piece)
+        attended = piece.attended
+        np.matmul(weights.swapaxes(1, 2), piece.values[index], out=attended)
+        attended /= total.swapaxes(1, 2)
+
+    def _attend_together(self, index: int, group: _Group) -> None:
+        """What few tokens of each of several runs see."""
         weights = group.weights
         if group.is_ragged:
             weights.fill(-np.inf)
         for piece in group.pieces:
             np.matmul(piece.queries, piece.keys[index], out=piece.weights)
-            if piece.corner is not None:
-                num_new = piece.corner.shape[1]
+            if len(piece.queries) > 1:
                 corner = piece.corner
-                corner += self._unseen[:num_new, :num_new]
+                corner += self._unseen[: len(piece.queries), : len(piece.queries)]
         weights -= np.maximum.reduce(weights, 2, keepdims=True)
         np.exp(weights, out=weights)
         total = weights @ self._ones[: weights.shape[2], None]  # (N, heads, 1)
