@@ -353,6 +353,22 @@ def test_texts_are_scored_together_once_the_first_has_read_what_they_share(sched
         np.testing.assert_allclose(scores, wanted, atol=1e-4)
 
 
+def test_two_threads_take_on_twice_as_much_that_nobody_waits_for(scheduler, monkeypatch):
+    monkeypatch.setattr(scheduler.decoder, "num_threads", 2)
+    double = Scheduler(scheduler.decoder, cache_bytes=2**21)
+    steps, forward = [], double.decoder.forward
+    monkeypatch.setattr(
+        double.decoder, "forward", lambda runs: steps.append([len(run.ids) for run in runs]) or forward(runs)
+    )
+    tasks = [ScoreTask([number, *range(3, 90)], [40, 41, 42]) for number in range(3, 23)]
+    with double._changed:  # all wait before the first step
+        for task in tasks:
+            double.submit(task)
+    for task in tasks:
+        task.scores()
+    assert [(len(step), sum(step)) for step in steps] == [(12, 1024), (9, 776)]
+
+
 def test_texts_that_begin_otherwise_are_read_at_once(scheduler, fed):
     prompts = [[*range(3, 90)] * 2, [*range(89, 2, -1)] * 2]
     tasks = [ScoreTask(prompt, [number, 41]) for prompt in prompts for number in (50, 51)]

@@ -27,7 +27,7 @@ class LeanDecoder:
     """A model of Llama's family. After an error in `forward` the caches are as before it."""
 
     can_batch = can_share = True
-    width = 1
+    width = num_threads = 1
 
     def __init__(self, model: Any):
         """
@@ -144,7 +144,7 @@ class ModuleDecoder:
     """Any causal model, through its own module and cache. A sequence that failed cannot go on."""
 
     can_batch = can_share = False
-    width = 1
+    width = num_threads = 1
 
     def __init__(self, model: Any):
         self._model = model

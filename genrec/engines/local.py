@@ -30,7 +30,7 @@ from genrec.schema import Sampling
 if TYPE_CHECKING:
     import torch
 
-_SCORED_AT_ONCE = 8  # texts that one caller has in the scheduler's line
+_SCORED_AT_ONCE = 16  # texts that one caller has in the scheduler's line
 _NUM_LIKELIEST = 4  # tokens that are told of each place
 
 

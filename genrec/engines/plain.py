@@ -113,6 +113,7 @@ class PlainDecoder:
         self._is_steep = [False] * len(self._layers)  # where e to a weight was once beyond what float32 holds
         self._ones = np.ones(len(self._turns), np.float32)
         self._memory = threading.local()  # each thread writes to its own
+        self.num_threads = 2 if has_two_threads else 1
         self._second = ThreadPoolExecutor(1, "decoder-half") if has_two_threads else None
         self._mlp_rows = _second_cache() // (2 * config["intermediate_size"] * 4)  # computed at once, as above
         self.bytes_per_token = 2 * len(self._layers) * self._heads * self._size * 4

@@ -80,6 +80,7 @@ class Decoder(Protocol):
     can_batch: bool  # takes several runs in one forward
     can_share: bool  # can begin a sequence with the first tokens of another
     width: int  # how many times as much as a processor it takes on in one step
+    num_threads: int  # that share a step in which much is read
     bytes_per_token: int  # of a cache
 
     def new_cache(self, num_tokens: int) -> Cache: ...

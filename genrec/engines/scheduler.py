@@ -23,7 +23,7 @@ from genrec.errors import EngineError
 
 MAX_OPEN = 16  # replies in a step; more wait
 MAX_WAITING = 64
-# Tokens in a step with a prompt, while others write and while none does. 16 chats that begin at once wait 21.6 ms for 95 of 100 tokens with 48, 31.9 with 64.
+# Tokens in a step with a prompt, while others write and, for each thread, while none does. 16 chats that begin at once wait 21.6 ms for 95 of 100 tokens with 48, 31.9 with 64.
 _CHUNK, _LONG_CHUNK = 48, 512
 # Steps from one slice of what is to be scored to the next, and its tokens, while somebody reads a reply: 95 of 100 tokens are as fast as without it, and few
 # long slices take less time than many short ones.
@@ -33,7 +33,8 @@ _SCORE_EVERY, _SLICE = 24, 64
 # second without guesses, 1,151 with 8 for all, 1,112 with 12, 1,048 with no end, where a step in which many guess is late for everybody (p95 18, 20, 23, 26 ms).
 _NUM_GUESSED, _LEAST_GUESSED, _ALL_GUESSED = 7, 3, 8
 _FEW = 8  # tokens for which alone no step is made: half of a step of as many is for reading the weights
-_SCORED_AT_ONCE = 8  # texts in a step: 48 tokens take 8.6 ms beside seven other texts, 11.3 alone
+# Texts in a step, for each thread that shares it: 48 tokens take 8.6 ms beside seven other texts, 11.3 alone.
+_SCORED_AT_ONCE = 8
 _SCALED_AT_ONCE = 32  # rows of logits, to stay in a processor's cache
 _IDLE_S = 10.0  # after which the thread ends; the next task starts another
 _LOG = logging.getLogger(__name__)
@@ -102,6 +103,8 @@ class Scheduler:
         self.decoder = decoder
         self._max_open = max_open or MAX_OPEN * decoder.width
         self._max_waiting = max_waiting or MAX_WAITING * decoder.width
+        self._long_chunk = _LONG_CHUNK * decoder.width * decoder.num_threads
+        self._scored_at_once = _SCORED_AT_ONCE * decoder.num_threads if decoder.can_share else 1
         self._max_tokens = cache_bytes // decoder.bytes_per_token
         self._changed = threading.Condition()
         self._waiting: list[Task] = []
@@ -170,12 +173,12 @@ class Scheduler:
             run = one.guessing_run(min(num_guessed, num_left))
             num_left -= len(run.ids) - 1
             chosen.append((one, run))
-        room = width * (max(_CHUNK // 2, _CHUNK - len(writing)) if writing else _LONG_CHUNK)
+        room = width * max(_CHUNK // 2, _CHUNK - len(writing)) if writing else self._long_chunk
         chosen += self._read([one for one in replies if len(one.pending) > 1], room)
         self._steps_since_score += 1
         scored = [one for one in self._open if not one.task.is_reply]
         if scored and not (replies and self._steps_since_score <= _SCORE_EVERY):
-            chosen += self._read(scored, width * (_SLICE if replies else _LONG_CHUNK))
+            chosen += self._read(scored, width * _SLICE if replies else self._long_chunk)
             self._steps_since_score = 0
         return chosen
 
@@ -267,7 +270,7 @@ class Scheduler:
         num_scoring = sum(not one.task.is_reply for one in self._open)
         num_replies = len(self._open) - num_scoring
         replies = (task for task in self._waiting if task.is_reply and num_replies < self._max_open)
-        may_score = num_scoring < (_SCORED_AT_ONCE if self.decoder.can_share else 1)
+        may_score = num_scoring < self._scored_at_once
         texts = (task for task in self._waiting if may_score and not task.is_reply and not self._awaits(task))
         return next(itertools.chain(replies, texts), None)
 
@@ -342,7 +345,7 @@ class Scheduler:
         if not self.decoder.can_share:
             return
         if not one.task.is_reply:
-            self._scored = [*self._scored, one.cache][-_SCORED_AT_ONCE:]
+            self._scored = [*self._scored, one.cache][-self._scored_at_once :]
             return
         self._kept[id(one.cache)] = one.cache
         while len(self._open) + len(self._kept) > 2 * self._max_open:
