@@ -369,6 +369,17 @@ def test_two_threads_take_on_twice_as_much_that_nobody_waits_for(scheduler, monk
     assert [(len(step), sum(step)) for step in steps] == [(12, 1024), (9, 776)]
 
 
+def test_texts_are_read_into_the_memory_of_those_before(scheduler, monkeypatch):
+    made, new_cache = [], scheduler.decoder.new_cache
+    monkeypatch.setattr(scheduler.decoder, "new_cache", lambda size: made.append(size) or new_cache(size))
+    for number in range(3, 43):
+        scheduler.submit(task := ScoreTask([number, *range(3, 60)], [40, 41]))
+        found = task.scores()
+        wanted = torch.log_softmax(torch.tensor(whole(task.ids)), 1)[-2:, [40, 41]].diagonal()
+        np.testing.assert_allclose(found, wanted, atol=1e-4)
+    assert len(made) == 9
+
+
 def test_texts_that_begin_otherwise_are_read_at_once(scheduler, fed):
     prompts = [[*range(3, 90)] * 2, [*range(89, 2, -1)] * 2]
     tasks = [ScoreTask(prompt, [number, 41]) for prompt in prompts for number in (50, 51)]

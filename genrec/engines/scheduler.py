@@ -113,6 +113,7 @@ class Scheduler:
         self._open: list[_Open] = []
         self._kept: OrderedDict[int, Cache] = OrderedDict()  # of ended replies, the oldest first
         self._scored: list[Cache] = []  # of the last texts that were scored; the next often begin like them
+        self._spare: list[Cache] = []  # of those before, for their memory
         self._steps_since_score = 0
 
     def submit(self, task: Task) -> None:
@@ -286,6 +287,8 @@ class Scheduler:
     def _make_room(self, num_tokens: int) -> bool:
         """Forgets the oldest ended sequences until so many tokens fit; False if they do not even then."""
         taken = sum(cache.capacity for cache in [*(one.cache for one in self._open), *self._ended()])
+        if sum(cache.capacity for cache in self._spare) + taken + num_tokens > self._max_tokens:
+            self._spare.clear()
         while taken + num_tokens > self._max_tokens and (ended := self._ended()):
             self._forget(ended[0])
             taken -= ended[0].capacity
@@ -330,7 +333,11 @@ class Scheduler:
         return cache
 
     def _new_cache(self, num_tokens: int, source: Cache | None = None) -> Cache:
-        """An empty cache: that of the reply that ended longest ago once there are many, except `source`. A virtual machine takes 8 ms to find the memory for a new one."""
+        """An empty cache: a spare one, or that of the reply that ended longest ago once there are many, except `source`. A virtual machine takes 8 ms to find the memory for a new one."""
+        if spare := next((cache for cache in self._spare if cache.capacity >= num_tokens), None):
+            self._spare.remove(spare)
+            spare.cut(0)
+            return spare
         if len(self._open) + len(self._kept) >= 2 * self._max_open:
             oldest = next((cache for cache in self._kept.values() if cache is not source), None)
             if oldest and oldest.capacity >= num_tokens:
@@ -345,7 +352,9 @@ class Scheduler:
         if not self.decoder.can_share:
             return
         if not one.task.is_reply:
-            self._scored = [*self._scored, one.cache][-self._scored_at_once :]
+            self._scored.append(one.cache)
+            self._spare += self._scored[:-_SCORED_AT_ONCE]
+            del self._scored[:-_SCORED_AT_ONCE], self._spare[:-_SCORED_AT_ONCE]
             return
         self._kept[id(one.cache)] = one.cache
         while len(self._open) + len(self._kept) > 2 * self._max_open:
@@ -362,6 +371,7 @@ class Scheduler:
             self._fail(one, error)
         self._kept.clear()
         self._scored.clear()
+        self._spare.clear()
 
 
 def log_sum_exp(logits: np.ndarray) -> np.ndarray:
