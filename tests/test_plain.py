@@ -98,17 +98,20 @@ def test_two_threads_that_halve_a_step_find_what_one_finds(tiny, monkeypatch):
     _, config, weights = tiny
     single, double = PlainDecoder(config, weights), PlainDecoder(config, weights, has_two_threads=True)
     halves: list[list[int]] = []
-    computed = double._logits
+    computed = double._write_logits
 
-    def noted(runs):
+    def noted(runs, logits):
         halves.append([len(run.ids) for run in runs])
-        return computed(runs)
+        computed(runs, logits)
 
-    monkeypatch.setattr(double, "_logits", noted)
+    monkeypatch.setattr(double, "_write_logits", noted)
     sizes = [90, 20, 60, 50]
 
     def fed(decoder, last=3):
-        runs = [Run(decoder.new_cache(128), [last, *range(4, 3 + size)], 5) for size in sizes]
+        runs = [
+            Run(decoder.new_cache(128), [last, *range(4, 3 + size)], wanted)
+            for size, wanted in zip(sizes, (5, 4, 1, 5))
+        ]
         return decoder.forward(runs), runs
 
     np.testing.assert_allclose(fed(double)[0], fed(single)[0], atol=1e-5)

@@ -153,22 +153,27 @@ class PlainDecoder:
     def forward(self, runs: list[Run]) -> np.ndarray:
         """The logits of all runs, float32 (num_wanted of all, V); their tokens are then in their caches."""
         ends = list(itertools.accumulate(len(run.ids) for run in runs))
+        num_wanted = sum(run.num_wanted for run in runs)
+        num_rows = num_wanted if num_wanted == 1 else rounded_up(num_wanted, _MULTIPLE)
+        logits = np.empty((num_rows, self._head.shape[1]), np.float32)
         if self._second is None or len(runs) == 1 or ends[-1] < _SPLIT:
-            logits = self._logits(runs)
+            self._write_logits(runs, logits)
         else:
             half = 1 + min(range(len(runs) - 1), key=lambda index: abs(2 * ends[index] - ends[-1]))
-            rest = self._second.submit(self._logits, runs[half:])
+            num_first = sum(run.num_wanted for run in runs[:half])
+            rest = self._second.submit(self._write_logits, runs[half:], logits[num_first:])
             try:
-                first = self._logits(runs[:half])
+                self._write_logits(runs[:half], logits[:num_first])
             finally:
                 wait([rest])  # it writes to the caches
-            logits = np.concatenate([first, rest.result()])
+            rest.result()
         for run in runs:
             run.cache.ids += run.ids
-        return logits
+        return logits[:num_wanted]
 
     @np.errstate(over="ignore")  # exp of a gate far below 0: what is divided by it is 0
-    def _logits(self, runs: list[Run]) -> np.ndarray:
+    def _write_logits(self, runs: list[Run], logits: np.ndarray) -> None:
+        """Writes to the first rows of `logits` (num_wanted of all or, with those of padding, more, V)."""
         # N tokens of all runs, and of padding
         ids = _padded([id for run in runs for id in run.ids])
         starts = [len(run.cache.ids) for run in runs]
@@ -202,7 +207,7 @@ class PlainDecoder:
                     self._attend(index, part)
             if index == len(self._layers) - 1 and len(wanted) < len(ids):
                 if not wanted:
-                    return np.empty((0, self._head.shape[1]), np.float32)
+                    return
                 rows = _padded(wanted)  # of the others only keys and values count, which are stored
                 hidden, attended = hidden[rows], attended[rows]
                 normed, added = normed[: len(rows)], added[: len(rows)]
@@ -211,9 +216,8 @@ class PlainDecoder:
             for begin, end in itertools.pairwise(self._bounds(len(hidden))):
                 self._mlp(layer, normed[begin:end], added[begin:end])
             hidden += added
-        logits = np.empty((len(hidden), self._head.shape[1]), np.float32)
-        _multiply(self._normed(hidden, hidden), self._head, logits)
-        return logits[: len(wanted)]
+        num_rows = min(len(hidden), len(logits))
+        _multiply(self._normed(hidden, hidden)[:num_rows], self._head, logits[:num_rows])
 
     def _parts(self, runs: list[Run], queries: np.ndarray, attended: np.ndarray) -> list[_Piece | _Group]:
         """How the tokens of a step attend: runs in pieces, those of few tokens together up to so many that their weights stay in the cache. `queries` and `attended` are (N, heads, D)."""
@@ -318,7 +322,7 @@ class PlainDecoder:
         """Memory for so many numbers, with what was left there."""
         size, memory = num_rows * width, self._memory.__dict__
         if name not in memory or memory[name].size < size:
-            memory[name] = np.empty(size, np.float32)
+            memory[name] = np.empty(max(size, _LARGE) if size > _LARGE // 16 else size, np.float32)
         return memory[name][:size].reshape(num_rows, width)
 
 
