@@ -170,7 +170,7 @@ def test_tokens_that_like_nothing_they_see_attend_to_all_of_it_alike(tiny):
     decoder = PlainDecoder(config, weights)
     values = np.random.default_rng(0).standard_normal((1, 2, 6, 8), dtype=np.float32)
     queries, keys = np.full((2, 8, 6), 4.0, np.float32), np.full((1, 2, 6, 8), -4.0, np.float32)  # -128 each
-    piece = _Piece(keys, values, queries, np.empty((2, 6, 6), np.float32), np.empty((2, 6, 8), np.float32))
+    piece = _Piece(keys, values, queries, np.empty((2, 6, 6), np.float32), np.empty((2, 6, 8), np.float32), True)
     decoder._attend(0, piece)
     wanted = values[0].cumsum(1) / np.arange(1, 7)[:, None]
     np.testing.assert_allclose(piece.attended, wanted, atol=1e-6)
@@ -178,10 +178,12 @@ def test_tokens_that_like_nothing_they_see_attend_to_all_of_it_alike(tiny):
 
 def test_logits_are_given_where_they_are_wanted_only(tiny):
     _, config, weights = tiny
-    decoder = PlainDecoder(config, weights)
-    whole = decoder.forward([Run(decoder.new_cache(9), list(range(3, 12)), 9)])
-    runs = [Run(decoder.new_cache(9), list(range(3, 12)), 2), Run(decoder.new_cache(9), [3, 4], 0)]
-    np.testing.assert_allclose(decoder.forward(runs), whole[-2:], atol=1e-5)
+    decoder, ids = PlainDecoder(config, weights), list(range(3, 93))
+    whole = decoder.forward([Run(decoder.new_cache(90), ids, 90)])
+    for num_wanted in (2, 45, 46):  # it attends in two pieces
+        runs = [Run(decoder.new_cache(90), ids, num_wanted), Run(decoder.new_cache(90), [3, 4], 0)]
+        np.testing.assert_allclose(decoder.forward(runs), whole[-num_wanted:], atol=1e-5)
+    assert decoder.forward([Run(decoder.new_cache(90), ids, 0)]).shape == (0, 97)
 
 
 def test_a_token_that_the_model_does_not_have_leaves_the_cache_as_it_was(tiny):

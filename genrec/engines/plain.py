@@ -55,6 +55,7 @@ class _Piece(NamedTuple):
     queries: np.ndarray  # (heads, D, n)
     weights: np.ndarray  # (heads, T, n): keys times queries takes four fifths of the time of queries times keys
     attended: np.ndarray  # (heads, n, D)
+    is_wanted: bool  # there is a token with logits among them
 
 
 class _FewPiece(NamedTuple):
@@ -109,7 +110,7 @@ class PlainDecoder:
             np.arange(0, self._size, 2) / self._size
         )
         self._turns = np.exp(1j * angles).astype(np.complex64)[:, None]  # (window, 1, D / 2)
-        self._unseen = np.triu(np.full((_PIECE_ROWS, _PIECE_ROWS), -np.inf, np.float32), 1)
+        self._unseen = np.tril(np.full((_PIECE_ROWS, _PIECE_ROWS), -np.inf, np.float32), -1)  # (keys, queries)
         self._is_steep = [False] * len(self._layers)  # where e to a weight was once beyond what float32 holds
         self._ones = np.ones(len(self._turns), np.float32)
         self._memory = threading.local()  # each thread writes to its own
@@ -200,15 +201,16 @@ class PlainDecoder:
             pairs *= turns
             for target, new in stores:
                 target[index] = new
+            is_last = index == len(self._layers) - 1  # of those not wanted, its keys and values are all that counts
+            if is_last and not wanted:
+                return
             for part in parts:
                 if isinstance(part, _Group):
                     self._attend_together(index, part)
-                else:
+                elif part.is_wanted or not is_last:
                     self._attend(index, part)
-            if index == len(self._layers) - 1 and len(wanted) < len(ids):
-                if not wanted:
-                    return
-                rows = _padded(wanted)  # of the others only keys and values count, which are stored
+            if is_last and len(wanted) < len(ids):
+                rows = _padded(wanted)
                 hidden, attended = hidden[rows], attended[rows]
                 normed, added = normed[: len(rows)], added[: len(rows)]
             hidden += _multiply(attended, layer.out, added)
@@ -235,17 +237,19 @@ class PlainDecoder:
                 bounds = np.linspace(0, num_new, 1 + -(-num_new // _PIECE_ROWS)).round().astype(int).tolist()
                 for first, last in itertools.pairwise(bounds):
                     rows = slice(begin + first, begin + last)
-                    parts.append(self._piece(run, queries[rows], attended[rows], seen + last))
+                    is_wanted = last > num_new - run.num_wanted
+                    parts.append(self._piece(run, queries[rows], attended[rows], seen + last, is_wanted))
             begin += num_new
         return [*parts, self._group(few, queries, attended)] if few else parts
 
-    def _piece(self, run: Run, queries: np.ndarray, attended: np.ndarray, num_seen: int) -> _Piece:
+    def _piece(self, run: Run, queries: np.ndarray, attended: np.ndarray, num_seen: int, is_wanted: bool) -> _Piece:
         """`queries` and `attended` are (n, heads, D)."""
         num_new = len(queries)
         # each piece writes over the weights of the one before
         weights = self._of("weights", self._heads * num_seen, num_new).reshape(self._heads, num_seen, num_new)
         keys, values = run.cache.state[:, :, :, :num_seen].swapaxes(0, 1)
-        return _Piece(keys, values, queries.transpose(1, 2, 0), weights, attended.transpose(1, 0, 2))
+        views = (queries.transpose(1, 2, 0), weights, attended.transpose(1, 0, 2))
+        return _Piece(keys, values, *views, is_wanted)
 
     def _group(self, few: list[tuple[Run, int, int, int]], queries: np.ndarray, attended: np.ndarray) -> _Group:
         (_, first, _, _), (_, _, last, _), longest = few[0], few[-1], max(seen for *_, seen in few)
@@ -264,7 +268,7 @@ class PlainDecoder:
         weights, num_new = piece.weights, piece.weights.shape[2]
         np.matmul(piece.keys[index], piece.queries, out=weights)
         corner = weights[:, -num_new:]
-        corner += self._unseen[:num_new, :num_new].T
+        corner += self._unseen[:num_new, :num_new]
         if self._is_steep[index]:
             weights -= np.maximum.reduce(weights, 1, keepdims=True)
         np.exp(weights, out=weights)
@@ -285,7 +289,7 @@ class PlainDecoder:
             np.matmul(piece.queries, piece.keys[index], out=piece.weights)
             if len(piece.queries) > 1:
                 corner = piece.corner
-                corner += self._unseen[: len(piece.queries), : len(piece.queries)]
+                corner += self._unseen[: len(piece.queries), : len(piece.queries)].T
         weights -= np.maximum.reduce(weights, 2, keepdims=True)
         np.exp(weights, out=weights)
         total = weights @ self._ones[: weights.shape[2], None]  # (N, heads, 1)
