@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from genrec.catalogue import Catalogue
 from genrec.constraints import Fields, subject
@@ -340,10 +341,12 @@ class Assistant(Explaining):
         held: Prepared | None = None,
         understanding: Understanding | None = None,
         is_short: bool = False,
+        retriever: Retriever | None = None,
     ) -> Prepared:
         """Interests, candidates and prompt for a message: everything up to the model, so explanations can repeat it. With `held`, what
         was found for another message stays on the shelf; only what is told of the wishes changes. `understanding` is what the message says, if that is
-        known; a prompt that `is_short` needs no counting of its tokens."""
+        known; a prompt that `is_short` needs no counting of its tokens. `retriever` may be the assistant's `remembering`."""
+        retriever = retriever or self._retriever
         turn = len(conversation.turns)
         shown = self._items(conversation.turns[-1].item_ids) if conversation.turns else []
         understanding = understanding or self._understand(message, conversation.profile, shown, turn)
@@ -353,12 +356,12 @@ class Assistant(Explaining):
         wanted = asked_number(message) or (1 if tone == "brief" else NUM_PICKS)
         if held:
             ranking, candidates = held.ranking, held.candidates
-            fitted = self._retriever.with_fits(held.shelf, understanding.profile, turn=turn)
+            fitted = retriever.with_fits(held.shelf, understanding.profile, turn=turn)
             shelf = tuple(new if old.parts else old for old, new in zip(held.shelf, fitted, strict=True))
         else:
             previous = conversation.turns[-1].text if conversation.turns else ""
             said = "" if is_vague(message) else without_greeting(without_self_description(message))
-            ranking = self._retriever.rank(
+            ranking = retriever.rank(
                 understanding.profile,
                 said,
                 turn=turn,
@@ -374,8 +377,8 @@ class Assistant(Explaining):
                 ]
                 candidates = (*table, *(one for one in candidates if one.item not in [each.item for each in table]))
             candidates = tuple(replace(one, telling=_telling(one.item, sampling.seed)) for one in candidates)
-            safe = [replace(one, item=item) for one in candidates[:_NUM_DRAWN] if (item := harmless(one.item))]
-            shelf = _shelf(intent, safe, len(understanding.named or shown), wanted, sampling)
+            num_meant = len(understanding.named or shown)
+            shelf = _harmless_shelf(intent, candidates[:_NUM_DRAWN], num_meant, wanted, sampling)
         is_choice = intent not in (*_ABOUT_SHOWN, *_NO_ITEMS)
         num_picks = min(wanted, len(shelf)) if is_choice else 0
         missed = ranking.unanswered or "; ".join(self._dropped(ranking.relaxed, understanding.profile)[0])
@@ -728,6 +731,19 @@ def _telling(item: Item, seed: int | None) -> int:
     return zlib.crc32(f"{seed} {item.id}".encode()) % 2
 
 
+def _harmless_shelf(
+    intent: Intent, candidates: Sequence[Candidate], num_meant: int, num_wanted: int, sampling: Sampling
+) -> tuple[Candidate, ...]:
+    """`_shelf` without orders to a model in its items' texts. Only what is drawn is searched for them: that takes a millisecond an item."""
+    while True:
+        shelf = _shelf(intent, candidates, num_meant, num_wanted, sampling)
+        clean = [harmless(one.item) for one in shelf]
+        if None not in clean:
+            return tuple(replace(one, item=item) for one, item in zip(shelf, clean, strict=True) if item)
+        bad = {one.item.id for one, item in zip(shelf, clean, strict=True) if item is None}
+        candidates = [one for one in candidates if one.item.id not in bad]
+
+
 def _shelf(
     intent: Intent, candidates: Sequence[Candidate], num_meant: int, num_wanted: int, sampling: Sampling
 ) -> tuple[Candidate, ...]:
@@ -752,7 +768,7 @@ def drawn(candidates: Sequence[Candidate], sampling: Sampling) -> tuple[Candidat
     drawn = list(candidates)
     for ranks in groups.values():
         keys = [
-            _RANK_DECAY * place - sampling.temperature * _gumbel(candidates[rank].item, sampling.seed)
+            _RANK_DECAY * place - sampling.temperature * _gumbel(candidates[rank].item.id, sampling.seed)
             for place, rank in enumerate(ranks)
         ]
         for rank, (_, other) in zip(ranks, sorted(zip(keys, ranks, strict=True)), strict=True):
@@ -760,9 +776,10 @@ def drawn(candidates: Sequence[Candidate], sampling: Sampling) -> tuple[Candidat
     return tuple(drawn)
 
 
-def _gumbel(item: Item, seed: int | None) -> float:
+@lru_cache(maxsize=4096)
+def _gumbel(id: str, seed: int | None) -> float:
     """A standard Gumbel number that an item and a seed always have together."""
-    share = random.Random(f"{item.id} {seed}").random()
+    share = random.Random(f"{id} {seed}").random()
     return -math.log(-math.log(max(share, 1e-12)))
 
 

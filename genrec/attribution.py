@@ -182,16 +182,28 @@ class Guesses:
 
 
 class Quotes:
-    """Tells how much of each of some texts stands in a prompt."""
+    """Tells how much of each of some texts stands in a prompt. Prompts of one explanation have most lines in common, so what a line holds is remembered."""
 
     def __init__(self, texts: Sequence[str]):
         self._size = _CHINESE_SIZE if any(map(has_cjk, texts)) else _LATIN_SIZE
         self._sequences = [self._of(text) for text in texts]
+        self._wanted = frozenset(one for own in self._sequences for one in own)
+        self._held: dict[str, frozenset[str]] = {}  # of the wanted sequences, by line
 
     def share(self, prompt: str) -> np.ndarray:
         """The share of each text's sequences of a few characters that the prompt has, in [0, 1] (num_texts,)."""
-        known = set(self._of(prompt))
+        known: set[str] = set()
+        position = 0
+        for line in prompt.splitlines(keepends=True):
+            position += len(line)
+            known |= self._in_line(line + prompt[position : position + self._size - 1])
         return np.array([sum(map(known.__contains__, own)) / max(1, len(own)) for own in self._sequences])
+
+    def _in_line(self, line: str) -> frozenset[str]:
+        """`line` has the first characters of what comes next, too."""
+        if line not in self._held:
+            self._held[line] = self._wanted.intersection(self._of(line))
+        return self._held[line]
 
     def _of(self, text: str) -> list[str]:
         return [text[start : start + self._size] for start in range(len(text) - self._size + 1)]

@@ -9,6 +9,7 @@ Number words are read here: of the libraries, cn2an reads no English and word2nu
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -428,8 +429,35 @@ def miss(item: Item, constraint: Constraint) -> float:
     return min([1.0, *(abs(end - limit) / scale for end in ends)])
 
 
+class Demands:
+    """How the items of one catalogue stand to constraints, each asked only once: messages that say much the same demand the same."""
+
+    def __init__(self, items: Sequence[Item]):
+        self._items = items
+        self._known: dict[tuple, tuple[np.ndarray, np.ndarray]] = {}
+
+    def met(self, constraint: Constraint, rows: np.ndarray) -> np.ndarray:
+        """Whether the items at some places meet it, bool (num_rows,)."""
+        return self._asked(0, is_met, constraint, rows) > 0
+
+    def missed(self, constraint: Constraint, rows: np.ndarray) -> np.ndarray:
+        """How far they miss it, as `miss` tells (num_rows,)."""
+        return self._asked(1, miss, constraint, rows)
+
+    def _asked(
+        self, which: int, ask: Callable[[Item, Constraint], float], constraint: Constraint, rows: np.ndarray
+    ) -> np.ndarray:
+        key = (constraint.field, constraint.op, repr(constraint.value))  # 1 is not True
+        if key not in self._known:
+            self._known[key] = np.full(len(self._items), math.nan), np.full(len(self._items), math.nan)
+        values = self._known[key][which]
+        for row in rows[np.isnan(values[rows])].tolist():
+            values[row] = ask(self._items[row], constraint)
+        return values[rows]
+
+
 def nearest(
-    items: Sequence[Item], allowed: np.ndarray, constraints: Sequence[Constraint]
+    demands: Demands, allowed: np.ndarray, constraints: Sequence[Constraint]
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """Which of the allowed items to offer: bool (num_items,); how far each misses, float (num_items,); the words of the statements that had to give.
 
@@ -439,22 +467,23 @@ def nearest(
     statements: dict[tuple, list[Constraint]] = {}
     for one in constraints:
         statements.setdefault((one.turn, one.start, one.end, one.text, one.field), []).append(one)
-    rows = np.flatnonzero(allowed).tolist()
+    rows = np.flatnonzero(allowed)
     failed = np.array(
-        [[not all(is_met(items[row], one) for one in parts) for row in rows] for parts in statements.values()], bool
+        [~np.all([demands.met(one, rows) for one in parts], 0) for parts in statements.values()], bool
     ).reshape(len(statements), len(rows))  # (num_statements, num_allowed)
-    missed = np.zeros(len(items))
+    missed = np.zeros(len(allowed))
     num_failed = failed.sum(0)
     best = num_failed.min(initial=len(statements)) if len(rows) else 0
     if best:
-        near = np.flatnonzero(num_failed == best).tolist()
-        for column in near:
-            missed[rows[column]] = sum(miss(items[rows[column]], one) for parts in statements.values() for one in parts)
-        given_up = failed[:, near[np.argmin(missed[[rows[column] for column in near]])]]
+        is_near = num_failed == best
+        for parts in statements.values():
+            for one in parts:
+                missed[rows[is_near]] += demands.missed(one, rows[is_near])
+        given_up = failed[:, is_near][:, np.argmin(missed[rows[is_near]])]
     else:
         given_up = np.zeros(len(statements), bool)
-    offered: np.ndarray = np.zeros(len(items), bool)
-    offered[np.array(rows, int)[~failed[~given_up].any(0)]] = True
+    offered: np.ndarray = np.zeros(len(allowed), bool)
+    offered[rows[~failed[~given_up].any(0)]] = True
     texts = [parts[0].text for parts, is_out in zip(statements.values(), given_up, strict=True) if is_out]
     return offered, missed, tuple(dict.fromkeys(texts))
 

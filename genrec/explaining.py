@@ -51,6 +51,7 @@ from genrec.text import plain, sentences, words
 if TYPE_CHECKING:
     from genrec.assistant import Prepared
     from genrec.interests import Understanding
+    from genrec.retrieval import Retriever
 
 _SCORED_AT_ONCE = 8  # prompts between two looks at the progress of an explanation
 # Of the variance that a fit tells; below, twice the rows are guessed. Of four messages whose 32 rows told .4 to 1.0, predictive LDS was .68 with 32 rows and .80 with 64, at
@@ -109,6 +110,7 @@ class Explaining:
     engine: Engine
     reply: Callable[..., Generator[Reply, None, None]]
     _window: int
+    _retriever: Retriever
     _read: Callable[[str], str]
     _taken: Callable[..., tuple[Conversation, str]]
     _understand: Callable[[str, Profile, Sequence[Item], int], Understanding]
@@ -392,7 +394,13 @@ class Explaining:
             InputError: there is nothing to explain.
         """
         conversation, message = self._taken(conversation, message, but_for={item.id for item in reply.items})
-        prepare = partial(self._prepare, language=reply.language, tone=tone, sampling=reply.sampling)
+        prepare = partial(
+            self._prepare,
+            language=reply.language,
+            tone=tone,
+            sampling=reply.sampling,
+            retriever=self._retriever.remembering(),
+        )
         full = prepare(conversation, message)
         earlier = _still_read(conversation.turns, full.messages)  # indices of turns
         texts = [*(conversation.turns[index].text for index in earlier), message]

@@ -488,9 +488,9 @@ def understand(
         one
         for one in stated
         if one.field != "creator"
-        or normalise(str(one.value)) in fields.by_value
+        or (maker := normalise(str(one.value))) in fields.by_value
         or isinstance(one.value, tuple)
-        or not any(normalise(str(one.value)) in title for title in by_title)
+        or not any(maker in title for title in by_title)
     ]
     names = [(one.start, one.end) for one in stated if one.field == "creator"]
     elsewhere = {one.term for one in _without(found, names)}

@@ -16,18 +16,19 @@ import re
 import threading
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
-from genrec.constraints import LESSER_KNOWN, nearest
+from genrec.constraints import LESSER_KNOWN, Demands, nearest
 from genrec.errors import AssetError
 from genrec.schema import WORKS, Candidate, Interest, Item, Language, Profile
 from genrec.text import normalise
@@ -74,6 +75,8 @@ _FILM_GENRES = frozenset(  # of whoever says one of these and no kind, films are
     ).split(", ")
 )
 _EXPECTED = {"film": 2.0, "series": 1.0}  # what is added to the score of such an item
+_Weighted = tuple[tuple[str, float], ...]
+_T = TypeVar("_T")
 _TOKEN = re.compile(r"[a-z0-9]+(?:['’][a-z]+)?|[\u3400-\u9fff]+")
 
 
@@ -144,7 +147,7 @@ def read_weights(folder: Path) -> dict[str, float]:
 
 
 class Retriever:
-    """Ranks one catalogue. Holds its vectors; knows nothing of any visitor between calls."""
+    """Ranks one catalogue. Holds its vectors; knows nothing of any visitor between calls, unless it is `remembering`."""
 
     def __init__(
         self,
@@ -174,11 +177,29 @@ class Retriever:
         self._kinds = np.array([item.kind for item in self._items])
         self._years = np.array([math.nan if item.year is None else item.year for item in self._items], np.float32)
         self._popularity = np.array([item.popularity for item in self._items], np.float32)
+        self._demands: Demands | None = None
+        self._memory: dict[Hashable, Any] | None = None
 
     def for_catalogue(self, catalogue: Catalogue, vocabulary: Vocabulary) -> Retriever:
         """The same encoder and weights over another catalogue, of which nothing is kept on disk."""
         encoder = getattr(self._encoder, "uncached", self._encoder)
         return Retriever(catalogue, encoder, vocabulary, self._weights)
+
+    def remembering(self) -> Retriever:
+        """The same for messages that say nearly the same, as those of an explanation: what was found for one is not computed again for another. Not to
+        be kept longer than they are."""
+        twin = copy(self)
+        twin._demands, twin._memory = Demands(self._items), {}
+        return twin
+
+    def _once(self, compute: Callable[..., _T], *arguments: Any) -> _T:
+        """What a method gives for hashable arguments, which nobody must change."""
+        if self._memory is None:
+            return compute(*arguments)
+        key = (compute.__name__, *arguments)
+        if key not in self._memory:
+            self._memory[key] = compute(*arguments)
+        return self._memory[key]
 
     def rank(
         self,
@@ -199,8 +220,26 @@ class Retriever:
         does not count at all and likeness costs double. `together` says of items, by id, how often they are liked together with what he likes (in
         [0, 1]), where others' ratings tell it.
         """
+        wishes = self._wishes(profile, message, turn)
+        named = self._named_in(profile, message, turn, previous)
+        liked_together = tuple((together or {}).items())
+        key = (_without_spans(profile), wishes, named, bool(message), liked_together, turn, count, surprise)
+        return self._once(self._ranking, *key)
+
+    def _ranking(
+        self,
+        profile: Profile,
+        texts: _Weighted,
+        named: tuple[str, ...],
+        is_said: bool,
+        together: _Weighted,
+        turn: int,
+        count: int,
+        surprise: float,
+    ) -> Ranking:
+        """`rank`, with what the message says parted into wishes and names."""
         allowed, missed, relaxed = self.allowed(profile)
-        parts = self.features(profile, message, turn=turn, previous=previous, together=together or {})
+        parts = self._features(profile, texts, named, turn=turn, together=dict(together))
         score = self.score(parts, allowed, surprise=surprise) - _DISLIKE * self._terms.count(_unwanted(profile))
         if is_lesser := wants_lesser_known(profile):
             score -= self._fame(allowed, surprise) + _LESSER_KNOWN * standardised(self._popularity, allowed)
@@ -209,12 +248,12 @@ class Retriever:
             for kind, premium in _EXPECTED.items():
                 score[self._kinds == kind] += premium
         wishes = sorted(profile.likes, key=lambda interest: interest.turn != turn)  # those of this turn first
-        score[[row for wish in wishes for row in self._titled(wish)]] += _ASKED_FOR
+        score[[row for wish in wishes for row in self._titled(wish.text)]] += _ASKED_FOR
         num_new = sum(wish.turn == turn for wish in wishes)
         answered = self._answered(wishes)  # (num_wishes, num_items)
         candidates = []
         repeat = 2 * surprise * _REPEAT
-        is_unknown = not (message or profile.interests or profile.kinds or profile.liked or profile.constraints)
+        is_unknown = not (is_said or profile.interests or profile.kinds or profile.liked or profile.constraints)
         offered = np.where(allowed, score, -np.inf)
         fame = np.zeros_like(score) if is_unknown or is_lesser else self._fame(allowed, surprise)
         same_kind = _SAME_KIND if is_unknown else 0.0
@@ -242,17 +281,43 @@ class Retriever:
         together: Mapping[str, float] = MappingProxyType({}),
     ) -> dict[str, np.ndarray]:
         """What the score is made of, each float32 (num_items,) and higher is better; a feature of which nothing is known is 0."""
-        zeros = np.zeros(len(self._items), np.float32)
+        return self._features(
+            profile,
+            self._wishes(profile, message, turn),
+            self._named_in(profile, message, turn, previous),
+            turn=turn,
+            together=together,
+        )
+
+    def _wishes(self, profile: Profile, message: str, turn: int) -> _Weighted:
+        """The words of his wishes with their weights; where he has none and likes no item, those of the message."""
         wishes = [
             (text, _DECAY ** max(0, turn - interest.turn))
             for interest in profile.likes
-            if _tokens(text := self._without_kinds(LESSER_KNOWN.sub(" ", interest.text)))
+            if _tokens(text := self._once(self._without_kinds, LESSER_KNOWN.sub(" ", interest.text)))
         ]
-        is_silent = all(interest.turn != turn for interest in profile.likes)  # "Yes, more please" holds no wish
-        seeds = self.rows(profile.liked)
-        if not wishes and not seeds:
+        if not wishes and not self.rows(profile.liked):
             text = self._without_kinds(message)[:500]
             wishes = [(text, 1.0)] if _tokens(text) else []
+        return tuple(wishes)
+
+    def _named_in(self, profile: Profile, message: str, turn: int, previous: str) -> tuple[str, ...]:
+        """The makers and players that are named: "Yes, more please" holds no wish, so what was said before it may name them."""
+        is_silent = all(interest.turn != turn for interest in profile.likes)
+        return tuple(self._named(f"{message} {previous}" if is_silent else message))
+
+    def _features(
+        self,
+        profile: Profile,
+        wishes: _Weighted,
+        named: Sequence[str],
+        *,
+        turn: int,
+        together: Mapping[str, float],
+    ) -> dict[str, np.ndarray]:
+        """`features`, with what the message says parted into wishes and names."""
+        zeros = np.zeros(len(self._items), np.float32)
+        seeds = self.rows(profile.liked)
         tags: dict[str, float] = {}  # with the weight of the latest wish for each
         for interest in profile.likes:
             for tag in interest.tags:
@@ -269,7 +334,7 @@ class Retriever:
             "meaning": self._similarity(wish) if wishes else zeros,
             "tags": zeros if vectors is None else self._tagged(tags, vectors[len(wishes) :]),
             "words": self._words.likeness(query),
-            "named": self._people.likeness(self._named(f"{message} {previous}" if is_silent else message)),
+            "named": self._people.likeness(dict.fromkeys(named, 1.0)),
             "like_meaning": self._similarity(seed_weights @ self._vectors[seeds]) if seeds else zeros,
             "like_tags": self._terms.likeness(self._terms.of(seeds, seed_weights)),
             "like_people": self._people.likeness(self._people.of(seeds, seed_weights)),
@@ -316,7 +381,7 @@ class Retriever:
         allowed = meant if meant.any() else allowed
         without = allowed & (self._terms.count(_unwanted(profile)) == 0)
         allowed = without if without.any() else allowed
-        offered, missed, dropped = nearest(self._items, allowed, profile.constraints)
+        offered, missed, dropped = nearest(self._demands or Demands(self._items), allowed, profile.constraints)
         return offered, missed, "; ".join(dropped)
 
     def _wants_film(self, profile: Profile, turn: int) -> bool:
@@ -348,20 +413,20 @@ class Retriever:
             total += weight * self._terms.best(nearness)
         return total / sum(tags.values()) if tags else total
 
-    def _named(self, text: str) -> dict[str, float]:
+    def _named(self, text: str) -> list[str]:
         """The makers and players a text names, typing errors in their names aside; the longest name wins."""
         pieces = _pieces(self._words.spelt(_tokens(text)))
-        found: dict[str, float] = {}
+        found: dict[str, None] = {}
         position = 0
         while position < len(pieces):
             for end in range(min(len(pieces), position + _MAX_NAME), position, -1):
                 name = self._names.get(" ".join(pieces[position:end]))
                 if name and (end - position > 1 or len(pieces[position]) > 3 and pieces[position] not in STOP_WORDS):
-                    found[name] = 1.0
+                    found[name] = None
                     position = end - 1
                     break
             position += 1
-        return found
+        return list(found)
 
     def _maker(self, text: str) -> str:
         """Whom a wish is for, and nothing else: a name of several parts, or one part with a capital ("Adele", "Nolan"); "" where it is for nobody."""
@@ -398,12 +463,12 @@ class Retriever:
                 found += [other for other in self._by_title.get(title, ()) if self._kinds[other] != item.kind]
         return found
 
-    def _titled(self, wish: Interest) -> list[int]:
+    def _titled(self, wish: str) -> list[int]:
         """The places of the items that a wish names by their title ("solution climbing shoes"); a term of many items is no title, and who names a work
         wants others like it."""
-        if wish.text.lower() in self._terms.column:
+        if wish.lower() in self._terms.column:
             return []
-        rows = self._by_title.get(normalise(wish.text), [])
+        rows = self._by_title.get(normalise(wish), [])
         return [row for row in rows if self._items[row].kind not in WORKS]
 
     @cached_property
@@ -466,24 +531,23 @@ class Retriever:
     def _answered(self, wishes: Sequence[Interest]) -> np.ndarray:
         """Which items answer which wishes, bool (num_wishes, num_items): where it is a title the item of that, where a maker's name what he made; by its topics,
         two of three of them at least; a mood alone decides only where no topic is named; a wish without known words by its meaning."""
-        rows = []
-        for wish in wishes:
-            if titled := self._titled(wish):
-                rows.append(np.isin(np.arange(len(self._items)), titled))
-                continue
-            wanted = set(wish.tags) - self._moods or set(wish.tags)
-            made_by = self._maker(wish.text)
-            if made_by and (not wanted or " " in wish.text):  # "imagine dragons" are no dragons
-                rows.append(self._people.count({made_by}) > 0)
-            elif wanted:
-                need = len(wanted) * 2 / 3 if set(wish.tags) - self._moods else 1
-                rows.append(self._terms.count(wanted) >= need)
-            elif LESSER_KNOWN.fullmatch(wish.text):
-                rows.append(self._popularity <= _LITTLE_KNOWN)
-            else:
-                (vector,) = self._encoder.encode([wish.text])
-                rows.append(self._vectors @ vector >= _FITS_MEANING)
+        rows = [self._once(self._answers, wish.text, wish.tags) for wish in wishes]
         return np.array(rows, bool).reshape(len(wishes), len(self._items))
+
+    def _answers(self, text: str, tags: tuple[str, ...]) -> np.ndarray:
+        """Which items answer a wish, bool (num_items,)."""
+        if titled := self._titled(text):
+            return np.isin(np.arange(len(self._items)), titled)
+        topics = set(tags) - self._moods
+        made_by = self._maker(text)
+        if made_by and (not tags or " " in text):  # "imagine dragons" are no dragons
+            return self._people.count({made_by}) > 0
+        if tags:
+            return self._terms.count(topics or set(tags)) >= (len(topics) * 2 / 3 if topics else 1)
+        if LESSER_KNOWN.fullmatch(text):
+            return self._popularity <= _LITTLE_KNOWN
+        (vector,) = self._encoder.encode([text])
+        return self._vectors @ vector >= _FITS_MEANING
 
 
 def _fits(wishes: Sequence[Interest], answered: np.ndarray) -> tuple[str, ...]:
@@ -525,6 +589,16 @@ def item_text(item: Item, vocabulary: Vocabulary, *, languages: Sequence[Languag
 def wants_lesser_known(profile: Profile) -> bool:
     """Whether one of his wishes is for what few know."""
     return any(LESSER_KNOWN.search(interest.text) for interest in profile.likes)
+
+
+def _without_spans(profile: Profile) -> Profile:
+    """What a profile asks of the catalogue, wherever in a message it was said. Conditions keep apart that were said apart."""
+    spans = {(one.start, one.end): place for place, one in enumerate(profile.constraints)}
+    return replace(
+        profile,
+        interests=tuple(replace(one, start=0, end=0) for one in profile.interests),
+        constraints=tuple(replace(one, start=spans[one.start, one.end], end=0) for one in profile.constraints),
+    )
 
 
 def _unwanted(profile: Profile) -> set[str]:

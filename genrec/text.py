@@ -312,6 +312,9 @@ def second_person(text: str) -> str:
 
 def normalise(text: str) -> str:
     """Text for comparing: NFKC, lower case, accents and punctuation removed, single spaces. "Amélie!" → "amelie"."""
-    decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
-    kept = "".join(character for character in decomposed if not unicodedata.combining(character))
+    if text.isascii():
+        kept = text.lower()
+    else:
+        decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
+        kept = "".join([character for character in decomposed if not unicodedata.combining(character)])
     return " ".join(re.findall(r"\w+", kept))

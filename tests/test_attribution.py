@@ -325,7 +325,7 @@ def test_the_bundled_writer_leans_on_what_the_words_found(assistant):
 
 @pytest.mark.parametrize(
     ("text", "prompt", "share"),
-    [("a slow, sad film", "1. a slow, sad film", 1), ("abcdefghij", "xx abcdefghi", 2 / 3), ("short", "short", 0), ("忧伤的爵士乐", "想听爵士乐", 1 / 4)],
+    [("a slow, sad film", "1. a slow, sad film", 1), ("abcdefghij", "xx abcdefghi", 2 / 3), ("short", "short", 0), ("忧伤的爵士乐", "想听爵士乐", 1 / 4), ("two\nlines here", "of two\nlines here\nand more", 1)],
 )  # fmt: skip
 def test_how_much_of_a_text_a_prompt_holds(text, prompt, share):
     assert Quotes([text]).share(prompt) == pytest.approx([share])

@@ -7,7 +7,7 @@ import pytest
 
 from genrec.catalogue.columns import infer_columns
 from genrec.catalogue.items import read_item
-from genrec.constraints import Fields, is_met, miss, nearest, number_of, parse_constraints, role_of
+from genrec.constraints import Demands, Fields, is_met, miss, nearest, number_of, parse_constraints, role_of
 from genrec.evaluate.constraints import evaluate_crosswoz, evaluate_taurec, meets, message_of
 from genrec.interests import understand
 from genrec.retrieval import Ranking
@@ -306,17 +306,18 @@ def test_a_constraint_is_checked_and_its_miss_measured(constraint, is_kept, dist
 def test_of_equally_few_statements_those_go_by_which_the_nearest_item_is_nearest():
     cheap, good = Constraint("price", "<=", 100, "under 100"), Constraint("rating", ">=", 4.5, "4.5 at least")
     items = shelf({"title": "dear", "price": 110, "rating": 4.6}, {"title": "plain", "price": 90, "rating": 2.0})
-    offered, missed, relaxed = nearest(items, np.ones(2, bool), (cheap, good))
+    demands = Demands(items)
+    offered, missed, relaxed = nearest(demands, np.ones(2, bool), (cheap, good))
     assert (list(offered), relaxed) == ([True, False], ("under 100",))
     assert missed == pytest.approx([0.1, 2.5 / 4.5])
-    assert nearest(items, np.array([False, True]), (cheap, good))[2] == ("4.5 at least",)
-    assert nearest(items, np.ones(2, bool), ())[2] == ()
-    assert not nearest(items, np.zeros(2, bool), (cheap,))[0].any()
+    assert nearest(demands, np.array([False, True]), (cheap, good))[2] == ("4.5 at least",)
+    assert nearest(demands, np.ones(2, bool), ())[2] == ()
+    assert not nearest(demands, np.zeros(2, bool), (cheap,))[0].any()
 
 
 def test_both_ends_of_a_range_are_one_statement():
     found = parse_constraints("人均300-400元、评分4.5分以上", fields=Fields.of(MEALS))
-    offered, _, relaxed = nearest(MEALS, np.ones(2, bool), found)
+    offered, _, relaxed = nearest(Demands(MEALS), np.ones(2, bool), found)
     assert ([item.title for item, is_in in zip(MEALS, offered, strict=True) if is_in], relaxed) == (
         ["三味"],
         ("人均300-400元",),

@@ -1,5 +1,7 @@
 """What is found and in which order: known answers on a small shelf, and both wishes of a message on the real catalogue."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -143,6 +145,28 @@ def test_a_constraint_lets_through_exactly_what_meets_it(small, constraint, left
     assert set(ids(ranking)) == left
     assert ranking.relaxed == ""
     assert all(is_met(candidate.item, constraint) for candidate in ranking.candidates)
+
+
+def test_a_remembering_retriever_ranks_alike_and_no_message_twice(small, monkeypatch):
+    wish = Interest("space", tags=("space",), start=5, end=10)
+    short = Constraint("minutes", "<=", 100, "short", 12, 17)
+    profiles = [
+        Profile(interests=(wish,)),
+        Profile(interests=(wish, Interest("cooking", False, ("cooking",)))),
+        Profile(interests=(wish,), constraints=(short,)),
+        Profile(liked=("love-film",), constraints=(short, Constraint("year", ">=", 2300, "soon", 18, 22))),
+        Profile(),
+    ]
+    remembering = small.remembering()
+    asked = []
+    monkeypatch.setattr(small._encoder, "encode", lambda texts: asked.append(texts) or TopicEncoder().encode(texts))
+    for profile in profiles * 2:
+        for message in ("some space now", "a ghosts film"):
+            assert remembering.rank(profile, message) == small.rank(profile, message)
+    asked.clear()
+    moved = Profile(interests=(replace(wish, start=0, end=5),))
+    assert remembering.rank(moved, "space now, please") == small.rank(profiles[0], "some space now")
+    assert len(asked) == 1  # by the one that does not remember
 
 
 def test_a_constraint_that_nothing_meets_is_dropped_and_named(small):
