@@ -26,8 +26,7 @@ MIN_SPREAD = 0.5  # nats; a sentence whose likelihood moves less does not depend
 BLOCK = 32
 _MAX_GROUPS = 8  # that words are first left out in
 NUM_FOLDS = 8
-_FIRST_SURE, _RANDOM_SURE = 2, 1  # of the first rows, and of the random ones, that are scored in any case
-NUM_SURE = _FIRST_SURE + _RANDOM_SURE
+NUM_SURE = 3  # of the first rows, how many are scored even where others can be guessed
 _MAX_DOUBT = 3.0  # nats: a factor of twenty
 _MAX_UNTOLD, _NEGLIGIBLE, _SMALL = 0.75, 0.1, 0.05
 _RIDGE = 0.01  # of shares: a change of a tenth in one prompt counts half
@@ -160,20 +159,27 @@ class Guesses:
         # what each residual would be by a line through the other prompts
         held_out = residuals / np.maximum(1 - 1 / len(values) - np.square(off) / spread, 0.1)
         self.doubts = np.sqrt(np.square(held_out).mean(0))  # (num_sentences,), nats
+        self._doubt = math.sqrt(np.square(held_out.sum(1)).mean())  # of the whole text
         self._spreads, self._spread = values.std(0), float(values.sum(1).std())
+        self._least = max(_MAX_DOUBT, _NEGLIGIBLE * self._spread)
+
+    @property
+    def are_useful(self) -> bool:
+        """Whether the whole text is guessed well: by a factor of twenty, to a tenth of what it varies by, or three quarters of its variance are told."""
+        return self._doubt <= max(self._least, 0.5 * self._spread)
 
     @property
     def are_good(self) -> bool:
         """Whether no sentence is guessed too badly: off by a factor of twenty, by a tenth of what the whole text varies by, and by most of what it varies by."""
-        least = max(_MAX_DOUBT, _NEGLIGIBLE * self._spread)
-        return bool(np.all(self.doubts <= np.maximum(least, _MAX_UNTOLD * self._spreads)))
+        return bool(np.all(self.doubts <= np.maximum(self._least, _MAX_UNTOLD * self._spreads)))
 
-    def are_off(self, moved: np.ndarray, copied: np.ndarray) -> bool:
-        """Whether what prompts differ by in some sentence, `moved` nats (num_sentences,), is not told by the difference in what they hold of it, `copied`."""
+    def told(self, moved: np.ndarray, copied: np.ndarray) -> tuple[bool, bool]:
+        """Whether what two prompts differ by, `moved` nats (num_sentences,), is told by the difference in what they hold of it, `copied`: for the whole text, and for
+        each sentence."""
         told = self._slopes * copied
+        off, size = np.abs(moved - told), np.maximum(np.abs(moved), np.abs(told))
         least = np.maximum(_MAX_DOUBT, _SMALL * self._spreads)
-        most = np.maximum(least, 0.5 * np.maximum(np.abs(moved), np.abs(told)))
-        return bool(np.any(np.abs(moved - told) > most))
+        return bool(off.sum() <= max(self._least, 0.5 * size.sum())), bool(np.all(off <= np.maximum(least, 0.5 * size)))
 
     def values(self, copied: np.ndarray, group: object) -> np.ndarray:
         """Nats (num_sentences,) after a prompt that holds so much of each sentence."""
@@ -209,10 +215,9 @@ class Quotes:
         return [text[start : start + self._size] for start in range(len(text) - self._size + 1)]
 
 
-def choose_rows(num_words: int, num_rows: int, *, seed: int = 0) -> Generator[tuple[np.ndarray, int], np.ndarray, None]:
-    """Which words each row keeps. Yields rows to be scored, bool (n, num_words), with how many of them should be even where others can be guessed
-    (`Guesses`), and is sent their values, nats (n, num_sentences): `num_rows` different ones together, or every choice of words if there are no more.
-    The first row keeps all words, the second none.
+def choose_rows(num_words: int, num_rows: int, *, seed: int = 0) -> Generator[np.ndarray, np.ndarray, None]:
+    """Which words each row keeps. Yields rows to be scored, bool (n, num_words), and is sent their values, nats (n, num_sentences): `num_rows` different ones
+    together, or every choice of words if there are no more. The first row keeps all words, the second none, the third a half drawn at random.
 
     A recommendation hangs on three or four words at once; rows drawn blindly seldom keep all of them or lack just one, and a word of no
     consequence that happens to stay and go with one of them looks like it. So words are sifted first, as in group testing and AttriBoT (arXiv
@@ -221,15 +226,24 @@ def choose_rows(num_words: int, num_rows: int, *, seed: int = 0) -> Generator[tu
     same ones from `BLOCK` on, so that what was scored for fewer is of use.
     """
     if 2**num_words <= num_rows:
-        yield every_choice(num_words), NUM_SURE
+        yield every_choice(num_words)
         return
     rng = np.random.default_rng(seed)
     num_sifted = min(num_rows, BLOCK)
     num_groups = max(2, min(num_words, _MAX_GROUPS, (num_sifted - 2) // 2))
     words = np.roll(np.arange(num_words), -(seed % num_words))  # another seed parts them elsewhere
     groups = [group.tolist() for group in np.array_split(words, num_groups)][: num_rows - 2]
-    rows = _without(num_words, [[], range(num_words), *groups])[:num_rows]
-    values = yield rows, _FIRST_SURE
+    sifted = _without(num_words, [[], range(num_words), *groups])[:num_rows]
+    alone = _without(num_words, [[word] for word in range(num_words)])  # of which some may come next
+
+    def pair(known: Sequence[np.ndarray], room: int) -> list[np.ndarray]:
+        """A row that keeps each word with probability one half, and its complement: those that are new, and for which there is room."""
+        row, seen = rng.random(num_words) < 0.5, {one.tobytes() for one in known}
+        return [one for one in (row, ~row) if one.tobytes() not in seen][:room]
+
+    first = pair([*sifted, *alone], num_rows - len(sifted))
+    rows = np.array([*sifted[:2], *first, *sifted[2:]])
+    values = yield rows
     full = values[0]
 
     def moving(groups: Sequence[Sequence[int]], values: np.ndarray) -> list[Sequence[int]]:
@@ -237,39 +251,33 @@ def choose_rows(num_words: int, num_rows: int, *, seed: int = 0) -> Generator[tu
         changes = np.linalg.norm(values - full, axis=1)
         return [groups[at] for at in np.argsort(-changes, kind="stable") if changes[at] >= MIN_SPREAD]
 
-    moved = moving(groups, values[2:])
+    moved = moving(groups, values[2 + len(first) :])
     strong = [group for group in moved if len(group) == 1]
-    single = [[word] for group in moved if len(group) > 1 for word in group][: (num_sifted - len(rows)) // 2]
+    single = [[word] for group in moved if len(group) > 1 for word in group]
+    single = single[: min((num_sifted - len(sifted)) // 2, num_rows - len(rows))]
     if single:
-        values = yield _without(num_words, single), 0
+        values = yield _without(num_words, single)
         strong += moving(single, values)
         rows = np.concatenate([rows, _without(num_words, single)])
-    known = {row.tobytes() for row in rows}
-    more: list[np.ndarray] = []
-
-    def add(row: np.ndarray) -> None:
-        if row.tobytes() not in known and len(rows) + len(more) < num_rows:
-            known.add(row.tobytes())
-            more.append(row)
-
-    if strong:
-        add(~_without(num_words, [[word for group in strong for word in group]])[0])
-    while len(rows) + len(more) < num_rows:
-        row = rng.random(num_words) < 0.5
-        add(row)
-        add(~row)
-    if more:
-        yield np.array(more), _RANDOM_SURE
+    num_before = len(rows)
+    if strong and num_before < num_rows:
+        core = ~_without(num_words, [[word for group in strong for word in group]])
+        rows = rows if (rows == core).all(1).any() else np.concatenate([rows, core])
+    more = list(rows)
+    while len(more) < num_rows:
+        more += pair(more, num_rows - len(more))
+    if len(more) > num_before:
+        yield np.array(more[num_before:])
 
 
 def sample(score: Scorer, num_words: int, num_rows: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """The rows that are chosen for a scorer, bool (num_rows, num_words), and what it scores them, nats (num_rows, num_sentences)."""
     choosing = choose_rows(num_words, num_rows, seed=seed)
-    rows = [next(choosing)[0]]
+    rows = [next(choosing)]
     values = [score(rows[0])]
     with suppress(StopIteration):
         while True:
-            rows.append(choosing.send(values[-1])[0])
+            rows.append(choosing.send(values[-1]))
             values.append(score(rows[-1]))
     return np.concatenate(rows), np.concatenate(values)
 

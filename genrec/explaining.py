@@ -57,6 +57,7 @@ _SCORED_AT_ONCE = 8  # prompts between two looks at the progress of an explanati
 # Of the variance that a fit tells; below, twice the rows are guessed. Of four messages whose 32 rows told .4 to 1.0, predictive LDS was .68 with 32 rows and .80 with 64, at
 # the same 8 to 11 prompts that are scored.
 _POOR_FIT = 0.75
+_NUM_MORE = 6  # rows that are scored where single sentences are guessed badly
 _SHORT = 0.9  # of the window
 _WEIGHING_SHARE = 0.8  # of an explanation's work; the rest are checks and citations
 _CITED = math.log(10)  # nats: a sentence cites a candidate without which it is ten times less likely
@@ -255,6 +256,7 @@ class Explaining:
         batches: list[np.ndarray] = []
         guesses: Guesses | None = None
         share, num_done, num_expected = 0.0, 0, 2 * num_rows  # prompts
+        has_more = False
 
         def scored(wanted: Sequence[_Case]) -> Generator[float, None, None]:
             nonlocal share, num_done
@@ -278,9 +280,8 @@ class Explaining:
         if is_thrifty:
             num_expected = len(wanted) + NUM_SURE
         choosing = choose_rows(len(told.words), num_rows, seed=(reply.sampling.seed or 0) if seed is None else seed)
-        batch = next(choosing, None)
-        while batch is not None:
-            rows, num_sure = batch
+        rows, num_sure = next(choosing, None), NUM_SURE
+        while rows is not None:
             batches.append(rows)
             of_batch = [(case(kept), case(kept, told.full)) for kept in rows]
             cases += of_batch
@@ -290,18 +291,23 @@ class Explaining:
                 yield from scored(wanted)
                 guesses = self._guesses([*wanted, *(one for pair in cases for one in pair)], memory)
                 moved = memory.scores[full.key] - memory.scores[silent.key]
-                if guesses and guesses.are_off(moved, full.copied - silent.copied):
+                is_told, are_told = guesses.told(moved, full.copied - silent.copied)
+                if not is_told:
                     guesses = None  # the message does more than to be quoted
-                if guesses or not waiting:
                     break
-                num_sure = NUM_SURE
+                if guesses.are_useful and (guesses.are_good and are_told or has_more):
+                    break
+                if not waiting:
+                    guesses = None
+                    break
+                num_sure, has_more = _NUM_MORE, True
             if not guesses:
                 num_expected = 2 * num_rows
                 yield from scored([one for pair in cases for one in pair])
             try:
-                batch = choosing.send(np.array([value(one) for one, _ in of_batch]))
+                rows, num_sure = choosing.send(np.array([value(one) for one, _ in of_batch])), 0
             except StopIteration:
-                batch = None
+                rows = None
         whole, written = (np.array([value(pair[part]) for pair in cases]) for part in (0, 1))
         explanation = fit_parts(
             np.concatenate(batches),
@@ -314,12 +320,11 @@ class Explaining:
         return explanation
 
     @staticmethod
-    def _guesses(cases: Sequence[_Case], memory: Explained) -> Guesses | None:
-        """Guesses by the cases that were scored; None where they are of no use."""
+    def _guesses(cases: Sequence[_Case], memory: Explained) -> Guesses:
+        """Guesses by the cases that were scored."""
         known = list({one.key: one for one in cases if one.key in memory.scores}.values())
         values = np.array([memory.scores[one.key] for one in known])
-        guesses = Guesses(np.array([one.copied for one in known]), values, [one.shelf for one in known])
-        return guesses if guesses.are_good else None
+        return Guesses(np.array([one.copied for one in known]), values, [one.shelf for one in known])
 
     @staticmethod
     def _case(told: _Ablation, prepared: Prepared) -> _Case:

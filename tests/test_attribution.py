@@ -86,7 +86,7 @@ def test_noise_makes_the_errors_larger_and_the_fit_worse_but_the_intervals_hold(
     noise = np.random.default_rng(seed).normal(0, 1.5, len(rows))
     clean, noisy = fit_words(rows, values), fit_words(rows, values + noise)
     assert noisy.errors.mean() > 2 * clean.errors.mean() and 0.4 < noisy.share < clean.share
-    assert noisy.effects.argmax() in (0, 7) and noisy.effects.argmin() == 1
+    assert noisy.effects.argmax() in (0, 7) and noisy.effects.argmin() in (1, 5)
     assert (np.abs(noisy.effects - WEIGHTS) < 3 * noisy.errors).mean() >= 0.75
 
 
@@ -143,18 +143,18 @@ def test_words_are_sifted_before_rows_are_drawn():
     moving = [2, 17]
     rows, _ = sampled(lambda rows: 9.0 * rows[:, moving].sum(1), 24, 32)
     left_out = [tuple(np.flatnonzero(~row)) for row in rows]
-    assert left_out[2:10] == [tuple(range(at, at + 3)) for at in range(0, 24, 3)]  # neighbours, every word once
+    assert left_out[4:12] == [tuple(range(at, at + 3)) for at in range(0, 24, 3)]  # neighbours, every word once
     alone = {words[0] for words in left_out if len(words) == 1}
     assert alone == {0, 1, 2, 15, 16, 17}  # of the two groups that changed something
     assert tuple(at for at in range(24) if at not in moving) in left_out
-    drawn = rows[10 + len(alone) + 1 :]
+    drawn = np.concatenate([rows[2:4], rows[12 + len(alone) + 1 :]])
     assert len(drawn) == 15 and (drawn[0:14:2] == ~drawn[1:14:2]).all() and 0.4 < drawn.mean() < 0.6
 
 
 def test_where_every_word_matters_a_quarter_of_the_rows_is_left_for_chance():
     rows, _ = sampled(lambda rows: 9.0 * rows.sum(1), 30, 32)
     sizes = rows.sum(1)
-    assert (sizes == 29).sum() == 11 and (sizes[21:] < 25).all()  # the strongest groups' words, one by one
+    assert (sizes == 29).sum() == 11 and (sizes[23:] < 25).all()  # the strongest groups' words, one by one
 
 
 def test_a_sentence_that_gains_what_another_loses_still_shows_that_a_word_moves_them():
