@@ -161,14 +161,14 @@ class Explaining:
         if num_rows in memory.attributions:
             return memory.attributions[num_rows]
         told = self._ablation(conversation, message, reply, tone)
-        found, full = told.words, told.full
+        found = told.words
         weighing = self._weighing(told, reply, num_rows, memory)
         explanation = yield from _scaled(weighing, 0, _WEIGHING_SHARE)
         everything = np.ones(len(found), bool)
         tried = check_rows(explanation.effects.sum(0), 1 if num_rows <= BLOCK else 8)
         cases = [self._case(told, told.rebuilt(kept)) for kept in (everything, *tried)]
-        lacking = self._lacking(told)
-        steps = self._scoring([*cases, *lacking], reply, memory)
+        lacking = self._lacking(told, only_quoted=not explanation.is_scored.all())
+        steps = self._scoring([*cases, *lacking.values()], reply, memory)
         values = yield from _scaled(steps, _WEIGHING_SHARE, 1 - _WEIGHING_SHARE)
         whole, checked, without = values[0], values[1 : len(cases)], values[len(cases) :]
         exact = whole.sum() - checked.sum(1)
@@ -194,9 +194,7 @@ class Explaining:
             seconds=time.monotonic() - started,
             pairs=_word_pairs(found, explanation.pairs),
             checks=checks,
-            citations=_citations(
-                [one.item for one in full.shelf], whole - without, _CITED if can_score else _CITED_POINTS
-            ),
+            citations=_citations(tuple(lacking), whole - without, _CITED if can_score else _CITED_POINTS),
             scorer="log-probability" if can_score else "similarity",
             num_scored=int(explanation.is_scored.sum()),
         )
@@ -251,7 +249,7 @@ class Explaining:
         full = self._case(told, told.rebuilt(everything))
         unsaid = [*told.full.messages[:-1], {**told.full.messages[-1], "content": ""}]
         silent = self._case(told, replace(told.full, messages=unsaid))
-        lacking = self._lacking(told)
+        lacking = self._lacking(told, only_quoted=True)
         cases: list[tuple[_Case, _Case]] = []  # by row: all rebuilt, and over the reply's own shelf
         batches: list[np.ndarray] = []
         guesses: Guesses | None = None
@@ -276,7 +274,7 @@ class Explaining:
                 else guesses.values(one.copied, one.shelf)
             )
 
-        wanted = [full, silent, *lacking] if is_thrifty else []  # what is scored in any case
+        wanted = [full, silent, *lacking.values()] if is_thrifty else []  # what is scored in any case
         if is_thrifty:
             num_expected = len(wanted) + NUM_SURE
         choosing = choose_rows(len(told.words), num_rows, seed=(reply.sampling.seed or 0) if seed is None else seed)
@@ -337,11 +335,17 @@ class Explaining:
             told.quotes.share(text),
         )
 
-    def _lacking(self, told: _Ablation) -> list[_Case]:
-        """For each candidate what the model reads of the whole message without it."""
+    def _lacking(self, told: _Ablation, *, only_quoted: bool) -> dict[Item, _Case]:
+        """For each candidate, or each of which the reply quotes something, what the model reads of the whole message without it."""
         everything = np.ones(len(told.words), bool)
-        shelves = [tuple(one for one in told.full.shelf if one is not left_out) for left_out in told.full.shelf]
-        return [self._case(told, told.rebuilt(everything, replace(told.full, shelf=shelf))) for shelf in shelves]
+        full = self._case(told, told.full)
+        lacking = {}
+        for left_out in told.full.shelf:
+            shelf = tuple(one for one in told.full.shelf if one is not left_out)
+            one = self._case(told, told.rebuilt(everything, replace(told.full, shelf=shelf)))
+            if not only_quoted or (one.copied < full.copied).any():
+                lacking[left_out.item] = one
+        return lacking
 
     def rewrite(
         self, conversation: Conversation, message: str, reply: Reply, without: str, *, tone: str = "warm"
