@@ -117,9 +117,9 @@ def fit_parts(
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1, user_api="blas"):  # for matrices of 32 rows a second thread costs more than they do
-        found, guessed = _fit(rows, whole - written)
-        told, guesses = _fit(rows, written)
-    guesses = guesses + guessed
+        both, of_both = _fit(rows, np.concatenate([whole - written, written], 1))
+    found, told = both[: whole.shape[1]], both[whole.shape[1] :]
+    guesses = np.add(*np.split(of_both, 2, 1))
     shares = np.array([_share(whole[:, index], guesses[:, index]) for index in range(whole.shape[1])])
     shares[shares < _MIN_SHARE] = 0
     share = _share(whole.sum(1), guesses.sum(1))
