@@ -435,6 +435,7 @@ class Demands:
     def __init__(self, items: Sequence[Item]):
         self._items = items
         self._known: dict[tuple, tuple[np.ndarray, np.ndarray]] = {}
+        self._ends: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
 
     def met(self, constraint: Constraint, rows: np.ndarray) -> np.ndarray:
         """Whether the items at some places meet it, bool (num_rows,)."""
@@ -449,11 +450,39 @@ class Demands:
     ) -> np.ndarray:
         key = (constraint.field, constraint.op, repr(constraint.value))  # 1 is not True
         if key not in self._known:
-            self._known[key] = np.full(len(self._items), math.nan), np.full(len(self._items), math.nan)
+            limit = constraint.value if constraint.op in ("<=", ">=") and constraint.field != "players" else None
+            if isinstance(limit, (int, float)) and not isinstance(limit, bool) and abs(limit) < 1e15:
+                self._known[key] = self._by_limit(constraint, limit)
+            else:
+                self._known[key] = np.full(len(self._items), math.nan), np.full(len(self._items), math.nan)
         values = self._known[key][which]
         for row in rows[np.isnan(values[rows])].tolist():
             values[row] = ask(self._items[row], constraint)
         return values[rows]
+
+    def _by_limit(self, constraint: Constraint, limit: float) -> tuple[np.ndarray, np.ndarray]:
+        """Whether items keep a limit and how far they miss it, both (num_items,): `is_met` and `miss` of all at once."""
+        if constraint.field not in self._ends:
+            said = [_said(item, constraint.field) for item in self._items]
+            given = [
+                (row, *found)
+                for row, own in enumerate(said)
+                for value, factor in own
+                if (found := _interval(value, factor))
+            ]
+            owners, lows, highs = np.array(given, float).reshape(-1, 3).T
+            self._ends[constraint.field] = (
+                np.array([bool(own) for own in said]),
+                owners.astype(int),
+                np.stack([lows, highs]),
+            )
+        says, owners, ends = self._ends[constraint.field]
+        met = np.zeros(len(self._items))
+        met[owners[ends[1] <= limit if constraint.op == "<=" else ends[0] >= limit]] = 1
+        missed = np.where(says, 1.0, 2.0)
+        scale = 50.0 if constraint.field == "year" else max(abs(limit), 1.0)
+        np.minimum.at(missed, owners, (np.abs(ends - limit) / scale).min(0))
+        return met, np.where(met, 0, missed)
 
 
 def nearest(

@@ -408,11 +408,15 @@ class Retriever:
         nearly the same ("kids" for what is tagged "family")."""
         total = np.zeros(len(self._items), np.float32)
         for (tag, weight), vector in zip(tags.items(), vectors, strict=True):
-            nearness = _NEIGHBOUR * np.clip(self._term_vectors @ vector, 0, 1)  # (num_terms,)
-            if tag in self._terms.column:
-                nearness[self._terms.column[tag]] = 1.0
-            total += weight * self._terms.best(nearness)
+            total += weight * self._once(self._near_tag, tag, vector.tobytes())
         return total / sum(tags.values()) if tags else total
+
+    def _near_tag(self, tag: str, vector: bytes) -> np.ndarray:
+        """How well an item's terms answer one tag, whose vector is given as its float32 (num_items,)."""
+        nearness = _NEIGHBOUR * np.clip(self._term_vectors @ np.frombuffer(vector, np.float32), 0, 1)  # (num_terms,)
+        if tag in self._terms.column:
+            nearness[self._terms.column[tag]] = 1.0
+        return self._terms.best(nearness)
 
     def _named(self, text: str) -> list[str]:
         """The makers and players a text names, typing errors in their names aside; the longest name wins."""

@@ -301,6 +301,10 @@ ITEM = Item(
 def test_a_constraint_is_checked_and_its_miss_measured(constraint, is_kept, distance):
     assert is_met(ITEM, constraint) == is_kept
     assert miss(ITEM, constraint) == pytest.approx(distance)
+    demands, first = Demands((ITEM, ITEM)), np.array([0])
+    for _ in range(2):  # asked again
+        assert demands.met(constraint, first) == [is_kept]
+        assert demands.missed(constraint, first) == pytest.approx([distance])
 
 
 def test_of_equally_few_statements_those_go_by_which_the_nearest_item_is_nearest():
