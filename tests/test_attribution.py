@@ -4,6 +4,7 @@ retrieved, or only the wording, gets its weight there."""
 import argparse
 import json
 import re
+import zlib
 from contextlib import closing
 from dataclasses import replace
 
@@ -364,28 +365,37 @@ def test_prompts_with_what_no_other_has_on_the_shelf_are_scored_first():
 
 
 class Copier(ScriptedEngine):
-    """Scores a text by how much of it stands in the candidate lines, and, if it reads the message, by how many words that has."""
+    """Scores a text by how much of it stands in the candidate lines; if it reads the message, by how many words that has, too; if it wobbles, its end by
+    nothing that anybody could guess."""
 
-    num_scored = 0
-    reads = False
+    reads = wobbles = False
+
+    def __init__(self, replies):
+        super().__init__(replies)
+        self.batches = []  # sizes
+
+    @property
+    def num_scored(self):
+        return sum(self.batches)
 
     def score(self, prompts, reply):
-        self.num_scored += len(prompts)
+        self.batches.append(len(prompts))
         scores = np.zeros((len(prompts), len(reply)))
         for row, prompt in enumerate(prompts):
             scores[row, 0] = -200 + 200 * Quotes([reply]).share(prompt[0]["content"])[0]
             scores[row, 0] += 2.0 * self.reads * len(words(prompt[-1]["content"]))
+            scores[row, -1] = 30.0 * self.wobbles * (zlib.crc32(prompt[0]["content"].encode()) % 2)
         return scores
 
 
-def copying(make_assistant, *, reads=False):
-    """A Copier, an assistant that has it, and what it is to explain: a reply that is one candidate's pitch."""
+def copying(make_assistant, *, reads=False, wobbles=False):
+    """A Copier, an assistant that has it, and what it is to explain: a reply that is one candidate's pitch and two words."""
     message = "Would you have some moody jazz for tonight, my friend, as it was such a long day"
     assistant = make_assistant(Copier(["Fine."]))
     *_, first = assistant.reply(Conversation(), message, Sampling(seed=1))
     pitch = first.messages[0]["content"].split("\n1. ")[1].split("\n")[0].split(" | ")[-1]
-    engine = Copier([f"{pitch}."])
-    engine.reads = reads
+    engine = Copier([f"{pitch}. Enjoy it."])
+    engine.reads, engine.wobbles = reads, wobbles
     assistant = make_assistant(engine)
     *_, reply = assistant.reply(Conversation(), message, Sampling(seed=1))
     return engine, assistant, (Conversation(), message, reply)
@@ -402,6 +412,24 @@ def test_of_a_reply_that_only_quotes_what_was_found_most_is_guessed(make_assista
     assert fit.effects == pytest.approx(exact.effects, abs=8) and np.abs(exact.effects).max() > 40
     if not reads:
         assert found[int(fit.effects[0].argmax())].text in ("jazz", "moody")
+
+
+def test_what_is_scored_in_any_case_is_scored_at_once(make_assistant):
+    engine, assistant, told = copying(make_assistant)
+    assistant.weigh(*told)
+    (num_scored,) = engine.batches  # as written, without the message, without the one candidate that is quoted, three rows
+    assert num_scored == 6
+    attribution = assistant.explain(*told)
+    ((cited,),) = [sentence for sentence in attribution.citations if sentence]
+    assert any(pitch[1:] in told[2].text for pitch in (cited.item.pitch, cited.item.other_pitch))
+    assert engine.batches[1:] == [6, 1]  # and a check
+
+
+def test_a_sentence_that_cannot_be_guessed_costs_three_rows_where_the_whole_reply_can(make_assistant):
+    engine, assistant, told = copying(make_assistant, wobbles=True)
+    fit = assistant.weigh(*told)
+    assert engine.batches == [6, 3] and not fit.is_scored.all()
+    assert fit.shares[0] > 0.5 > fit.shares[1]
 
 
 def test_where_the_fit_is_poor_twice_the_rows_are_guessed(make_assistant, monkeypatch):
