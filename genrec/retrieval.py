@@ -188,7 +188,7 @@ class Retriever:
     def remembering(self) -> Retriever:
         """The same for messages that say nearly the same, as those of an explanation: what was found for one is not computed again for another. Not to
         be kept longer than they are."""
-        _ = self._names, self._by_title  # or each would find them anew
+        _ = self._names, self._surnames, self._by_title  # or each would find them anew
         twin = copy(self)
         twin._demands, twin._memory = Demands(self._items), {}
         return twin
