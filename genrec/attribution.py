@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from itertools import combinations
 
 import numpy as np
@@ -117,9 +117,9 @@ def fit_parts(
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1, user_api="blas"):  # for matrices of 32 rows a second thread costs more than they do
-        both, of_both = _fit(rows, np.concatenate([whole - written, written], 1))
-    found, told = both[: whole.shape[1]], both[whole.shape[1] :]
-    guesses = np.add(*np.split(of_both, 2, 1))
+        found, guessed = _fit(rows, whole - written)
+        told, guesses = _fit(rows, written)
+    guesses = guesses + guessed
     shares = np.array([_share(whole[:, index], guesses[:, index]) for index in range(whole.shape[1])])
     shares[shares < _MIN_SHARE] = 0
     share = _share(whole.sum(1), guesses.sum(1))
@@ -317,15 +317,15 @@ def _fit(rows: np.ndarray, values: np.ndarray) -> tuple[tuple[Effects, ...], np.
         return tuple(effects), guesses
     fold = np.arange(num_rows) // 2 % NUM_FOLDS
     surrogate = _Surrogate(rows, values[:, moved])
+    kept = fold != np.unique(fold)[:, None]  # (num_folds, num_rows)
     held_out, left_out = np.empty((num_rows, len(moved))), []
-    for number in np.unique(fold):
-        kept = fold != number
-        part = _Surrogate(rows[kept], values[kept][:, moved], start=surrogate.logits)
-        held_out[~kept] = part.predict(rows[~kept])
-        left_out.append(part.shapley()[0])
+    for own, logits in zip(kept, _fold_logits(rows, values[:, moved], kept, surrogate.logits), strict=True):
+        part = _Surrogate(rows[own], values[own][:, moved], logits=logits)
+        held_out[~own] = part.predict(rows[~own])
+        left_out.append(part.effects())
     spread = np.square(np.array(left_out) - np.mean(left_out, 0)).sum(0)  # (num_moved, num_words)
     unstable = np.sqrt((len(left_out) - 1) / len(left_out) * spread)
-    shapley, errors = surrogate.shapley()
+    shapley, errors = surrogate.effects(), surrogate.errors()
     pairs = surrogate.pairs()
     for at, index in enumerate(moved):
         share = _share(values[:, index], held_out[:, at])
@@ -383,53 +383,24 @@ class _Surrogate:
     their posterior variance, from an integral over that probability (Owen 1972).
     """
 
-    def __init__(self, rows: np.ndarray, values: np.ndarray, *, start: np.ndarray | None = None):
-        from scipy.linalg.lapack import dpotrf as potrf
-        from scipy.linalg.lapack import dpotri as potri
-        from scipy.optimize import minimize
-
+    def __init__(self, rows: np.ndarray, values: np.ndarray, *, logits: np.ndarray | None = None):
+        """Finds the kernel, unless its `logits` are known: of each word's relevance, and the logarithm of the noise."""
         num_rows, num_words = rows.shape
-        num_columns = values.shape[1]
         self._signs = 2.0 * rows - 1  # (num_rows, num_words)
         self._mean, self._scale = values.mean(0), np.maximum(values.std(0), 1e-12)  # (num_columns,)
         scaled = (values - self._mean) / self._scale
-        # The prior of a relevance's logit: most words matter little (-3: 5 %), some do; wide, so that the rows decide.
-        centre, width = -3.0, 4.0
-
-        def loss(logits: np.ndarray) -> tuple[float, np.ndarray]:
-            relevances, noise = 1 / (1 + np.exp(-logits[:-1])), math.exp(logits[-1])
-            kernel = self._kernel(self._signs, relevances)
-            factor, _ = potrf(kernel + noise * unit, lower=1)  # zeros above the diagonal
-            lower, _ = potri(factor, lower=1)
-            inverse = lower + lower.T - unit * lower
-            weights = inverse @ scaled  # (num_rows, num_columns)
-            variances = np.maximum((scaled * weights).sum(0) / num_rows, 1e-12)
-            prior = (logits[:-1] - centre) / width
-            value = (
-                num_rows * np.log(variances).sum() + 2 * num_columns * np.log(factor.diagonal()).sum() + prior @ prior
-            )
-            slope = 0.5 * (num_columns * inverse - (weights / variances) @ weights.T)  # of the loss by the covariance
-            changed = slope * kernel
-            differing = changed.sum() - ((changed @ self._signs) * self._signs).sum(0)
-            by_word = -relevances / (1 + relevances) * differing + prior / width
-            return 0.5 * value, np.append(by_word, slope.trace() * noise)
-
-        unit = np.eye(num_rows)
-        bounds = [(-8.0, 4.0)] * num_words + [(math.log(_MIN_NOISE), math.log(_MAX_NOISE))]
-        most = 15  # from a start that is nearly right
-        if start is None:
-            start, most = np.append(np.full(num_words, -2.5), math.log(0.05)), 40
-        logits = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": most}).x
-        self.logits = logits  # where the fit of nearly the same rows may start
+        if logits is None:
+            start = np.append(np.full(num_words, -2.5), math.log(0.05))
+            (logits,) = _kernels(self._signs, scaled[None], np.ones((1, num_rows), bool), start[None], most=40)
+        self.logits = logits
         relevances = 1 / (1 + np.exp(-logits[:-1]))
         self._relevances = np.where(relevances < _LEAST_RELEVANCE, 0.0, relevances)
-        covariance = self._kernel(self._signs, self._relevances) + math.exp(logits[-1]) * np.eye(num_rows)
+        covariance = _kernel(self._signs, self._signs, self._relevances) + math.exp(logits[-1]) * np.eye(num_rows)
         self._inverse = np.linalg.inv(covariance)
         self._weights = self._inverse @ scaled  # (num_rows, num_columns)
         self._variances = np.maximum((scaled * self._weights).sum(0) / num_rows, 0)
         # Q nodes, R rows, N words
-        self._nodes, masses = np.polynomial.legendre.leggauss(_NUM_NODES)  # mean signs: -1 no word is kept … 1 all are
-        self._masses = masses / masses.sum()
+        self._nodes, self._masses = _nodes()
         self._own = self._signs * self._relevances  # (R, N)
         self._factors = (
             1 + self._nodes[:, None, None] * self._own
@@ -437,40 +408,108 @@ class _Surrogate:
         products = self._factors.prod(2) / np.prod(1 + self._relevances)  # (Q, R)
         self._others = products[:, :, None] / self._factors  # (Q, R, N), without the word itself
 
-    def _kernel(self, signs: np.ndarray, relevances: np.ndarray) -> np.ndarray:
-        """Between other rows and those fitted, (num_signs, num_rows)."""
-        falls = np.log1p(relevances) - np.log1p(-relevances)  # of the logarithm, for each word that differs
-        return np.exp(-(falls.sum() - (signs * falls) @ self._signs.T) / 2)
-
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """Nats, one row for each of `rows` and one column for each of those fitted."""
-        return self._mean + self._scale * (self._kernel(2.0 * rows - 1, self._relevances) @ self._weights)
+        return self._mean + self._scale * (_kernel(2.0 * rows - 1, self._signs, self._relevances) @ self._weights)
 
     def predict_column(self, column: int, rows: np.ndarray) -> np.ndarray:
         """Nats (num_rows,)."""
         return self.predict(rows)[:, column]
 
-    def shapley(self) -> tuple[np.ndarray, np.ndarray]:
-        """Shapley values and their posterior standard errors, each (num_columns, num_words)."""
-        single = 2 * np.einsum("q,qrn,rn->nr", self._masses, self._others, self._own)  # what a row's weight adds
+    def effects(self) -> np.ndarray:
+        """Shapley values (num_columns, num_words)."""
+        return (self._scale * (self._single() @ self._weights)).T
+
+    def errors(self) -> np.ndarray:
+        """The posterior standard errors of the effects (num_columns, num_words)."""
+        single = self._single()
         crossed = 1 + np.multiply.outer(np.outer(self._nodes, self._nodes), self._relevances)  # (Q, Q, N)
         prior = np.einsum("p,q,pqn->n", self._masses, self._masses, crossed.prod(2)[..., None] / crossed)
         prior *= 4 * self._relevances / np.prod(1 + self._relevances)
         variances = np.maximum(prior - ((single @ self._inverse) * single).sum(1), 0)  # (N,)
-        effects = self._scale * (single @ self._weights)
-        return effects.T, (self._scale * np.sqrt(np.outer(variances, self._variances))).T
+        return (self._scale * np.sqrt(np.outer(variances, self._variances))).T
+
+    def _single(self) -> np.ndarray:
+        """What a row's weight adds to each word's effect (N, R)."""
+        return 2 * np.einsum("q,qrn,rn->nr", self._masses, self._others, self._own)
 
     def pairs(self) -> np.ndarray:
         """Interactions (num_columns, num_words, num_words)."""
+        num_words = len(self._relevances)
+        second = (self._own / self._factors).reshape(-1, num_words)  # (Q R, N)
         found = []
         for weights, scale in zip(self._weights.T, self._scale, strict=True):
-            both = 4 * np.einsum(
-                "q,r,qri,ri,rj,qrj->ij",
-                self._masses, weights, self._others, self._own, self._own, 1 / self._factors, optimize=True,
-            )  # fmt: skip
+            first = np.outer(self._masses, weights)[:, :, None] * self._others * self._own  # (Q, R, N)
+            both = 4 * first.reshape(-1, num_words).T @ second
             np.fill_diagonal(both, 0)
             found.append(scale * both)
         return np.array(found)
+
+
+@cache
+def _nodes() -> tuple[np.ndarray, np.ndarray]:
+    """Mean signs, from -1 where no word is kept to 1 where all are, and their weights in the mean."""
+    nodes, masses = np.polynomial.legendre.leggauss(_NUM_NODES)
+    return nodes, masses / masses.sum()
+
+
+def _kernel(first: np.ndarray, second: np.ndarray, relevances: np.ndarray) -> np.ndarray:
+    """Between rows and others, given as signs, (…, num_first, num_second) for relevances (…, num_words)."""
+    falls = np.log1p(relevances) - np.log1p(-relevances)  # of the logarithm, for each word that differs
+    return np.exp(-(falls.sum(-1)[..., None, None] - (first * falls[..., None, :]) @ second.T) / 2)
+
+
+def _fold_logits(rows: np.ndarray, values: np.ndarray, kept: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """The kernels of the rows that each fold keeps, (num_folds, num_words + 1); `kept` is bool (num_folds, num_rows), `start` the kernel of all rows."""
+    scaled = np.zeros((*kept.shape, values.shape[1]))
+    for own, part in zip(kept, scaled, strict=True):
+        part[own] = (values[own] - values[own].mean(0)) / np.maximum(values[own].std(0), 1e-12)
+    return _kernels(2.0 * rows - 1, scaled, kept, np.tile(start, (len(kept), 1)), most=15)  # the start is nearly right
+
+
+def _kernels(signs: np.ndarray, scaled: np.ndarray, kept: np.ndarray, start: np.ndarray, *, most: int) -> np.ndarray:
+    """The logits of the kernels of largest posterior for F choices of rows, (F, num_words + 1), searched for together in at most so many steps.
+
+    `signs` are (num_rows, num_words), `scaled` values (F, num_rows, num_columns), 0 in the rows that are not `kept`, bool (F, num_rows). Such rows stand
+    by themselves in the covariance, with variance 1, and so count for nothing.
+    """
+    from scipy.linalg.lapack import dpotrf as potrf
+    from scipy.linalg.lapack import dpotri as potri
+    from scipy.optimize import minimize
+
+    num_words, num_columns = signs.shape[1], scaled.shape[2]
+    # The prior of a relevance's logit: most words matter little (-3: 5 %), some do; wide, so that the rows decide.
+    centre, width = -3.0, 4.0
+    unit, num_kept = np.eye(len(signs)), kept.sum(1)
+    both = kept[:, :, None] & kept[:, None, :]  # (F, num_rows, num_rows)
+
+    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        logits = flat.reshape(start.shape)
+        relevances, noise = 1 / (1 + np.exp(-logits[:, :-1])), np.exp(logits[:, -1])
+        kernel = _kernel(signs, signs, relevances) * both
+        covariance = kernel + unit * np.where(kept, noise[:, None], 1)[:, None, :]
+        inverse, size = np.empty_like(covariance), 0.0
+        for one, into in zip(covariance, inverse, strict=True):
+            factor, _ = potrf(one, lower=1)  # zeros above the diagonal
+            lower, _ = potri(factor, lower=1)
+            np.subtract(lower + lower.T, unit * lower, out=into)
+            size += 2 * np.log(factor.diagonal()).sum()
+        weights = inverse @ scaled  # (F, num_rows, num_columns)
+        variances = np.maximum((scaled * weights).sum(1) / num_kept[:, None], 1e-12)  # (F, num_columns)
+        prior = (logits[:, :-1] - centre) / width
+        value = num_kept @ np.log(variances).sum(1) + num_columns * size + np.square(prior).sum()
+        # of the loss by the covariance
+        slope = 0.5 * both * (num_columns * inverse - (weights / variances[:, None]) @ weights.transpose(0, 2, 1))
+        changed = slope * kernel
+        differing = changed.sum((1, 2))[:, None] - ((changed @ signs) * signs).sum(1)
+        by_word = -relevances / (1 + relevances) * differing + prior / width
+        by_noise = slope.trace(axis1=1, axis2=2) * noise
+        return 0.5 * value, np.concatenate([by_word, by_noise[:, None]], 1).ravel()
+
+    bounds = ([(-8.0, 4.0)] * num_words + [(math.log(_MIN_NOISE), math.log(_MAX_NOISE))]) * len(start)
+    options = {"maxiter": most}
+    found = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
+    return found.reshape(start.shape)
 
 
 def check_rows(effects: np.ndarray, count: int) -> np.ndarray:

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 _SCORED_AT_ONCE = 8  # prompts between two looks at the progress of an explanation
 # Of the variance that a fit tells; below, twice the rows are guessed. Of four messages whose 32 rows told .4 to 1.0, predictive LDS was .68 with 32 rows and .80 with 64, at
 # the same 8 to 11 prompts that are scored.
-_POOR_FIT = 0.6
+_POOR_FIT = 0.75
 _NUM_MORE = 3  # rows that are scored where single sentences are guessed badly
 _SHORT = 0.9  # of the window
 _WEIGHING_SHARE = 0.8  # of an explanation's work; the rest are checks and citations
