@@ -28,7 +28,7 @@ _MAX_GROUPS = 8  # that words are first left out in
 NUM_FOLDS = 8
 NUM_SURE = 3  # of the first rows, how many are scored even where others can be guessed
 _MAX_DOUBT = 3.0  # nats: a factor of twenty
-_MAX_UNTOLD, _NEGLIGIBLE, _SMALL = 0.75, 0.1, 0.05
+_MAX_UNTOLD, _MAX_OFF, _NEGLIGIBLE, _SMALL = 0.75, 0.2, 0.1, 0.05
 _RIDGE = 0.01  # of shares: a change of a tenth in one prompt counts half
 _LATIN_SIZE, _CHINESE_SIZE = (
     8,
@@ -179,7 +179,8 @@ class Guesses:
         told = self._slopes * copied
         off, size = np.abs(moved - told), np.maximum(np.abs(moved), np.abs(told))
         least = np.maximum(_MAX_DOUBT, _SMALL * self._spreads)
-        return bool(off.sum() <= max(self._least, 0.5 * size.sum())), bool(np.all(off <= np.maximum(least, 0.5 * size)))
+        most = max(_MAX_DOUBT, _MAX_OFF * self._spread, 0.5 * size.sum())
+        return bool(off.sum() <= most), bool(np.all(off <= np.maximum(least, 0.5 * size)))
 
     def values(self, copied: np.ndarray, group: object) -> np.ndarray:
         """Nats (num_sentences,) after a prompt that holds so much of each sentence."""

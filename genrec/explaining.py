@@ -18,6 +18,7 @@ import numpy as np
 
 from genrec.attribution import (
     BLOCK,
+    MIN_SPREAD,
     NUM_SURE,
     Effects,
     Explanation,
@@ -234,7 +235,8 @@ class Explaining:
         if num_rows > BLOCK:
             return (yield from weighing(num_rows, is_thrifty=False))
         explanation = yield from _scaled(weighing(num_rows, is_thrifty=True), 0, 0.9)
-        if explanation.share < _POOR_FIT and not explanation.is_scored.all():
+        moves = bool((explanation.values.std(0) >= MIN_SPREAD).any())
+        if moves and explanation.share < _POOR_FIT and not explanation.is_scored.all():
             explanation = yield from _scaled(weighing(2 * BLOCK, is_thrifty=True), 0.9, 0.1)
         yield 1.0
         return explanation
