@@ -106,7 +106,7 @@ _TEXTS: dict[str, dict[Language, str]] = {
         "zh": "标着“未核实”的出自模型的记忆，不在目录里：它是否存在、所说是否属实，都没有核对过。",
     },
     "unanswered": {
-        "en": "nothing fits “{}” exactly; say so and offer the nearest",
+        "en": "nothing fits “ {}” exactly; say so and offer the nearest",  # after a space, words are the same tokens as in a reply
         "zh": "没有完全符合“{}”的，请直说并给出最接近的",
     },
     "withheld": {

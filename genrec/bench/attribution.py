@@ -128,7 +128,7 @@ def _of_message(assistant: Assistant, message: str, args: argparse.Namespace) ->
         "seconds: the reply": time.perf_counter() - begun,
         "processor seconds: the reply": time.process_time() - begun_cpu,
     }
-    if reply.status != "done":
+    if reply.status != "done" or not reply.text:
         return {}
     begun, begun_cpu = time.perf_counter(), time.process_time()
     assistant.explain(Conversation(), message, reply, num_rows=32)
@@ -214,7 +214,7 @@ def _of_planted(assistant: Assistant, text: str, theme: frozenset[tuple[int, int
     less likely.
     """
     *_, reply = assistant.reply(Conversation(), text, Sampling(seed=_SEED))
-    if reply.status != "done":
+    if reply.status != "done" or not reply.text:
         return {}
     attribution = assistant.explain(Conversation(), text, reply, num_rows=32)
     order = np.argsort([-abs(score.score) for score in attribution.whole])

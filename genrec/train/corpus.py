@@ -96,7 +96,7 @@ _REFINEMENTS = {
     "zh": ("短一点的", "便宜一点的", "新一点的", "老一点的", "轻松一点的", "暗黑一点的", "简单一点的", "适合孩子的", "好笑一点的", "安静一点的", "冷门一点的", "长一点的", "快一点的", "温暖一点的"),
 }  # fmt: skip
 _NO_FIT = {
-    "en": "nothing fits “{}” exactly; say so and offer the nearest",
+    "en": "nothing fits “ {}” exactly; say so and offer the nearest",
     "zh": "没有完全符合“{}”的，请直说并给出最接近的",
 }
 _SYLLABLES = (
