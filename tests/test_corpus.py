@@ -151,3 +151,10 @@ def test_a_question_when_or_by_whom_is_answered_with_that(corpus, language):
         if re.search(r"\bwho\b|谁", bare):
             assert item.creator_in(language) in dialogue.reply
     assert asked > 10
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_visitor_always_asks_something(held_out, language):
+    rng = random.Random(1)
+    for intent in ("recommend", "mood", "occasion", "about", "reject", "more", "maker"):
+        assert all(held_out.asks(intent, item, language, rng) for item in rng.sample(held_out.items, 20))

@@ -273,7 +273,8 @@ class Corpus:
         visitor = self._visitor_slots(rng, [self._phrase(rng, item, language)], "", item.kind, language)
         if intent != "recommend":
             visitor |= {"ref": title, "title": title}
-        return self._message(rng, language, intent, "any", visitor, [item.kind])
+        asked = [intent, "recommend"]  # few are held out, and not every one suits every kind
+        return next(filter(None, (self._message(rng, language, one, "any", visitor, [item.kind]) for one in asked)), "")
 
     def lexicon(self) -> set[str]:
         """All words and Chinese characters that a reply can hold beside what it copies from its prompt."""
