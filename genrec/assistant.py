@@ -58,7 +58,19 @@ from genrec.schema import (
     Withheld,
 )
 from genrec.store import Feedback, Rating, Report, Store
-from genrec.text import ends_whole, has_cjk, names_twice, plain, repeats, says_twice, sentences, stutters, units, words
+from genrec.text import (
+    begins_whole,
+    ends_whole,
+    has_cjk,
+    names_twice,
+    plain,
+    repeats,
+    says_twice,
+    sentences,
+    stutters,
+    units,
+    words,
+)
 from genrec.vocabulary import Vocabulary, not_held
 
 NUM_PICKS = 2  # titles a reply names unless the visitor asks for a number; a brief one names one
@@ -580,7 +592,7 @@ class Assistant(Explaining):
     def _is_garbled(self, state: Reply, text: str, prepared: Prepared) -> bool:
         """Whether the sentence holds a word that the model neither read nor knows, or the model itself finds a stretch of it hardly likely, as
         where it loses its way inside a word. Only a model whose trainer told what it knows, and measured what is hardly likely, can say so."""
-        if self._lexicon and not ends_whole(text):
+        if self._lexicon and not (begins_whole(text) and ends_whole(text)):
             return True  # its window or the longest reply cut it off
         whole = (state.text + text).rstrip()  # a space that ends a text is hardly likely: the next word brings its own
         copied = copied_spans(whole, [candidate.item for candidate in prepared.shelf], state.language)

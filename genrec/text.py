@@ -158,6 +158,11 @@ def ends_whole(text: str) -> bool:
     return bool(re.search(r"[.!?…。！？:：;；][\s\"'”’）)\]】》」*]*$", text))
 
 
+def begins_whole(text: str) -> bool:
+    """Whether a sentence does not begin with what can only go on another one: a mark, or a Chinese particle ("的**隐形守护者**：…")."""
+    return not re.match(r"\s*(?:[,.;:!?，。；：！？、]|[的了吗呢吧](?![士不解结]))", text)
+
+
 def repeats(text: str, before: str, quotable: Iterable[str] = ()) -> bool:
     """Whether a sentence says a phrase again that stands in the text before it: seven words, or twelve Chinese characters. Titles and what is
     `quotable` (the visitor's wishes) may come again."""

@@ -588,6 +588,8 @@ def test_the_model_reads_what_the_visitor_likes_already_and_may_speak_of_it(
         ("推荐几个安静的景点", "你提到的安静景点，它对得上。", None),
         ("推荐几个安静的景点", "好，那就找个不一样的。", "fact"),
         ("find me an action flick", "It has to work for action flick and for action flick.", "broken"),
+        ("推荐几个安静的景点", "的安静景点，看这个。", "broken"),
+        ("推荐几个安静的景点", "了解，安静的景点。", None),
         ("I like baking", "It has to work for baking and for baking.", "broken"),
     ],
 )
