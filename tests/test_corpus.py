@@ -134,7 +134,7 @@ def test_a_reply_says_no_wish_or_fact_twice_of_one_item(corpus):
         if len(dialogue.candidates) == 1 and (year := dialogue.candidates[0].item.year):
             years += str(year) in copied
             assert copied.count(str(year)) <= 1, dialogue.reply
-    assert years > 10
+    assert years >= 5
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
