@@ -545,7 +545,9 @@ class Assistant(Explaining):
         wished = [self.vocabulary.translate(tag, state.language) for one in profile.likes for tag in one.tags]
         loved = [item.title_in(state.language) for item in self._loved(profile)]
         known = " ".join([known, *wishes, *wished, *loved])
-        if self._lexicon and misquotes(text, known, state.language, is_first=not state.conversation.turns):
+        has_taste = bool(profile.likes or profile.liked)
+        is_first = not state.conversation.turns
+        if self._lexicon and misquotes(text, known, state.language, is_first=is_first, has_taste=has_taste):
             return replace(state, withheld=(*state.withheld, Withheld("fact", 1.0)))
         ranked = {candidate.item.id: rank for rank, candidate in enumerate(state.candidates)}
 

@@ -14,7 +14,7 @@ from rapidfuzz import fuzz
 from rapidfuzz.distance import Levenshtein
 
 from genrec.schema import Item, Language, Mention
-from genrec.text import has_cjk, normalise, second_person, words
+from genrec.text import VOWEL_SOUND, has_cjk, normalise, second_person, words
 
 _BOLD = re.compile(r"\*\*([^*]+)\*\*")
 _YEAR = re.compile(r"(?<![\d.,:])(1[5-9]\d\d|20[0-4]\d)(?![\d%]|[.,:]\d)('?s\b|年代)?")
@@ -46,6 +46,7 @@ _DOT_ZH = re.compile(r"(?=([\u3400-\u9fff]·[\u3400-\u9fff]))")  # within a fore
 _PLAIN_LABELS = frozenset(  # "128 minutes long", "art running through it": words for other things
     "long short running play home free quick food classic walking evening weekend work conversation reading movies games 一个人 烹饪 下厨".split()
 )
+_ARTICLE = re.compile(rf"(?<![\w'*])([Aa]) (?={VOWEL_SOUND})")  # "a adventurous side"
 MARK = {"en": " (not in the catalogue)", "zh": "（不在目录中）"}
 UNVERIFIED = {"en": " (unverified)", "zh": "（未核实）"}
 MAX_EDITS = 2
@@ -83,17 +84,21 @@ def ground(
     whose text so far is `before`. With `is_open` a title that is not in the catalogue is marked as unverified, and what else its sentence says is not judged,
     but for years beside known titles. `known_text` is text whose years, names and labels may be repeated (the visitor's message); `labels` are an item's tags and moods in the language.
     """
+
+    def outside(part: str) -> str:
+        return _ARTICLE.sub(r"\1n ", part) if language == "en" else part
+
     pieces: list[str] = []
     mentions: list[Mention] = []
     position = 0
     for match in _BOLD.finditer(sentence):
-        pieces.append(sentence[position : match.start()])
+        pieces.append(outside(sentence[position : match.start()]))
         item, title = _match(match.group(1), shelf, find, language)
         start = sum(map(len, pieces))
         pieces.append(f"**{title}**" + ("" if item else (UNVERIFIED if is_open else MARK)[language]))
         mentions.append(Mention(title, start, start + len(title) + 4, item))
         position = match.end()
-    pieces.append(sentence[position:])
+    pieces.append(outside(sentence[position:]))
     text = _quotes_set_right("".join(pieces), shelf, language)
     items = [mention.item for mention in mentions if mention.item]
     subjects = items or list(about)
@@ -159,13 +164,20 @@ _QUOTED: Mapping[Language, re.Pattern[str]] = {
         r"|[你您](?:说|觉得|感觉)?(?:自己)?(有点累|心情低落|坐不住|压力很大|无聊|想家|焦虑|有点孤单|很兴奋|疲惫|失落|烦躁)"
     ),
 }
-_MIN_SAID = 0.6  # of the characters of a Chinese phrase; a name in other words has fewer
+_LIKED: Mapping[Language, re.Pattern[str]] = {
+    "en": re.compile(r"^(?:(?:since|as|because) you liked?|you liked?)\b", re.IGNORECASE),
+    "zh": re.compile(r"^(?:既然)?[你您]喜欢"),
+}
+_MIN_SAID = 0.8  # of the characters of a Chinese phrase; a name in other words has fewer
 
 
-def misquotes(sentence: str, known_text: str, language: Language, *, is_first: bool) -> bool:
-    """Whether the sentence says that the visitor (`known_text`) named or felt something that he did not, or turned something down in a message that `is_first`, in the
-    ways that the bundled writer learned to: "你提到的游戏，它对得上" to one who asked for sights, "好，换一个" before anything was shown."""
+def misquotes(sentence: str, known_text: str, language: Language, *, is_first: bool, has_taste: bool) -> bool:
+    """Whether the sentence says that the visitor (`known_text`) named or felt something that he did not, liked something though he told no taste, or turned
+    something down in a message that `is_first`, in the ways that the bundled writer learned to: "你提到的游戏，它对得上" to one who asked for sights,
+    "好，换一个" before anything was shown."""
     if is_first and _ANEW[language].search(sentence.strip()):
+        return True
+    if not has_taste and _LIKED[language].search(sentence.strip()):
         return True
     known = second_person(known_text).lower()
     for match in _QUOTED[language].finditer(_BOLD.sub("·", sentence)):
@@ -177,7 +189,7 @@ def misquotes(sentence: str, known_text: str, language: Language, *, is_first: b
             content = [
                 word for word in re.findall(r"[^\W\d_]{4,}", match[match.lastindex or 0].lower()) if word != "your"
             ]
-            if content and not any(word[:4] in known for word in content):
+            if any(word[:4] not in known for word in content):
                 return True
     return False
 

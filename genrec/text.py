@@ -122,8 +122,8 @@ def stutters(text: str) -> bool:
 
 
 def names_twice(text: str, labels: Collection[str]) -> bool:
-    """Whether a sentence names one of the labels as two: "thriller and thriller", "科幻和科幻"."""
-    found = re.findall(r"([\w'’-]+(?: [\w'’-]+){0,2}?)(?:,| and| plus) (?=(\1))", text.lower())
+    """Whether a sentence names one of the labels as two: "thriller and thriller", "Think marriage meets marriage", "科幻和科幻"."""
+    found = re.findall(r"(?<!\w)(?:think )?([\w'’-]+(?: [\w'’-]+){0,2}?)(?:,| and| plus| meets) (?=(\1))", text.lower())
     found += re.findall(r"([\u3400-\u9fff]{2,6}?)[和加与跟、](?=(\1))", text)
     return any(label in labels for label, _ in found)
 

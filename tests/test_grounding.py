@@ -374,3 +374,16 @@ def test_its_own_labels_those_that_were_wished_and_questions_are_left(sentence, 
 )
 def test_nothing_is_said_to_be_ruled_out_that_was_not(sentence, asked, language, is_false):
     assert turns_away(sentence, asked, language) == is_false
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("**Blade Runner** has a adventurous side.", "**Blade Runner** has an adventurous side."),
+        ("**Blade Runner** has a unique, one-off side.", "**Blade Runner** has a unique, one-off side."),
+        ("A old wish: **Blade Runner**.", "An old wish: **Blade Runner**."),
+    ],
+)
+def test_an_english_article_is_set_right(written, told):
+    assert check(written).text == told
+    assert check(written, language="zh").text == written
