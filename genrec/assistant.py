@@ -548,6 +548,8 @@ class Assistant(Explaining):
         has_taste = bool(profile.likes or profile.liked)
         is_first = not state.conversation.turns
         if self._lexicon and misquotes(text, known, state.language, is_first=is_first, has_taste=has_taste):
+            if "**" not in text:
+                return state  # an opening that is not true: what follows stands without it
             return replace(state, withheld=(*state.withheld, Withheld("fact", 1.0)))
         ranked = {candidate.item.id: rank for rank, candidate in enumerate(state.candidates)}
 

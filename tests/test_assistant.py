@@ -578,19 +578,19 @@ def test_the_model_reads_what_the_visitor_likes_already_and_may_speak_of_it(
 @pytest.mark.parametrize(
     ("message", "first", "category"),
     [
-        ("something slow with spaceships", "You said calligraphy, so here goes.", "fact"),
+        ("something slow with spaceships", "You said calligraphy, so here goes.", "dropped"),
         ("something slow with spaceships", "You said spaceships, so here goes.", None),
-        ("something slow with spaceships", "Scratch that.", "fact"),
-        ("a list for cleaning", "When you're bored, I'd keep it simple.", "fact"),
+        ("something slow with spaceships", "Scratch that.", "dropped"),
+        ("a list for cleaning", "When you're bored, I'd keep it simple.", "dropped"),
         ("i am bored", "When you're bored, I'd keep it simple.", None),
-        ("推荐几个安静的景点", "既然你觉得无聊，看这个。", "fact"),
-        ("推荐几个安静的景点", "你提到的桌游，它对得上。", "fact"),
+        ("推荐几个安静的景点", "既然你觉得无聊，看这个。", "dropped"),
+        ("推荐几个安静的景点", "你提到的桌游，它对得上。", "dropped"),
         ("推荐几个安静的景点", "你提到的安静景点，它对得上。", None),
-        ("推荐几个安静的景点", "好，那就找个不一样的。", "fact"),
+        ("推荐几个安静的景点", "好，那就找个不一样的。", "dropped"),
         ("find me an action flick", "It has to work for action flick and for action flick.", "broken"),
-        ("find me some place to go", "You like spaceships, so here goes.", "fact"),
-        ("something slow with spaceships", "You said spaceships flor a honest, so here goes.", "fact"),
-        ("推荐几个景点", "你喜欢景点，那我再找找。", "fact"),
+        ("find me some place to go", "You like spaceships, so here goes.", "dropped"),
+        ("something slow with spaceships", "You said spaceships flor a honest, so here goes.", "dropped"),
+        ("推荐几个景点", "你喜欢景点，那我再找找。", "dropped"),
         ("推荐几个安静的景点", "的安静景点，看这个。", "broken"),
         ("推荐几个安静的景点", "了解，安静的景点。", None),
         ("I like baking", "It has to work for baking and for baking.", "broken"),
@@ -600,8 +600,15 @@ def test_the_visitor_is_not_said_to_have_said_what_he_did_not(make_assistant, sc
     whole = "Fine." if first.isascii() else "好的。"
     engine = scripted([f"{first} {whole}", whole], lexicon=frozenset(units(f"{first} {whole}")))
     reply = last(make_assistant(engine), message)
-    assert [one.category for one in reply.withheld] == ([category] if category else [])
+    assert [one.category for one in reply.withheld] == (["broken"] if category == "broken" else [])
     assert reply.text.startswith(whole if category else first)
+
+
+def test_a_false_claim_about_a_title_is_written_again(make_assistant, scripted):
+    said = "You said calligraphy, so take **Alien**."
+    engine = scripted([f"{said} Fine.", "Fine."], lexicon=frozenset(units(f"{said} fine")))
+    reply = last(make_assistant(engine), "space horror")
+    assert reply.text == "Fine." and [one.category for one in reply.withheld] == ["fact"]
 
 
 def test_a_reply_may_begin_anew_once_there_was_one(make_assistant, scripted):
