@@ -610,7 +610,12 @@ class Assistant(Explaining):
             if not units(own) <= self._lexicon[state.language] | units(told):
                 return True
             moods = [own[one.start : one.end] for one in self.vocabulary.find(own) if one.group == "moods"]
-            if not state.mentions and "**" not in text and any(mood.lower() not in told.lower() for mood in moods):
+            is_question = text.rstrip().endswith(("?", "？"))  # "Quiet night in, or out of the house?" claims nothing
+            if (
+                not (state.mentions or is_question)
+                and "**" not in text
+                and any(mood.lower() not in told.lower() for mood in moods)
+            ):
                 return True  # an opening that speaks of "the funny shelf" where nothing on it is
         floor = self._floors.get(state.language)
         if floor is None:

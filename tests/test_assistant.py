@@ -396,6 +396,7 @@ def test_an_opening_names_no_mood_that_nothing_on_the_shelf_has(make_assistant, 
     )
     assert reply.text == "Fine." and [one.category for one in reply.withheld] == ["broken"]
     assert last(make_assistant(scripted(["I looked on the funny shelf."], lexicon=lexicon)), "a funny film").text
+    assert last(make_assistant(scripted(["Fine. A funny shelf?"], lexicon=lexicon | {"a"})), "hi").text.endswith("?")
 
 
 def test_a_phrase_is_not_said_twice_unless_it_is_the_visitors(make_assistant, scripted):
