@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -97,12 +98,14 @@ def test_any_mixture_of_runs_gets_the_logits_of_the_model_itself(tiny, read, fed
 def test_two_threads_that_halve_a_step_find_what_one_finds(tiny, monkeypatch):
     _, config, weights = tiny
     single, double = PlainDecoder(config, weights), PlainDecoder(config, weights, has_two_threads=True)
-    halves: list[list[int]] = []
+    halves: list[list[tuple[int, int]]] = []
     computed = double._write_logits
 
-    def noted(runs, logits):
-        halves.append([len(run.ids) for run in runs])
-        computed(runs, logits)
+    def noted(placed, logits, *, stored=(), after=()):
+        halves.append([(start, len(run.ids)) for run, start in placed])
+        if stored:
+            time.sleep(0.02)  # the other must wait for the keys of the run that both read
+        computed(placed, logits, stored=stored, after=after)
 
     monkeypatch.setattr(double, "_write_logits", noted)
     sizes = [90, 20, 60, 50]
@@ -115,10 +118,14 @@ def test_two_threads_that_halve_a_step_find_what_one_finds(tiny, monkeypatch):
         return decoder.forward(runs), runs
 
     np.testing.assert_allclose(fed(double)[0], fed(single)[0], atol=1e-5)
-    assert sorted(halves) == [[60, 50], [90, 20]]
+    assert sorted(halves) == [[(0, 90), (0, 16)], [(16, 4), (0, 60), (0, 50)]]
+    alone = [Run(decoder.new_cache(128), [*range(90)], 60) for decoder in (single, double)]
+    np.testing.assert_allclose(double.forward([alone[1]]), single.forward([alone[0]]), atol=1e-5)
+    assert sorted(halves[2:]) == [[(0, 48)], [(48, 42)]]
+    assert alone[1].cache.ids == [*range(90)]
     few = [Run(double.new_cache(8), [3, 4], 1) for _ in range(3)]
     double.forward(few)
-    assert halves[2:] == [[2, 2, 2]]
+    assert halves[4:] == [[(0, 2)] * 3]
     with pytest.raises(IndexError):
         fed(double, last=97)
     cache = few[0].cache

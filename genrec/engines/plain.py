@@ -14,7 +14,7 @@ import json
 import math
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,11 +31,15 @@ _PIECE_ROWS = 64  # that attend at once, for what lies between to stay in the ca
 _FEW = 4  # tokens of one sequence that attend one by one: a product of few rows spends its time on copying the keys
 _SMALL = 10**6  # multiplications of a product that OpenBLAS computes on AVX-512 without copying its factors first
 _NUM_SMALL = 16  # rows up to which it pays to cut the weights so small
-_SPLIT = 128  # tokens from which on two threads share a step; numpy's own calls for fewer take as long as is won
+_SPLIT = 64  # tokens from which on two threads share a step; numpy's own calls for fewer take as long as is won
+_LOGITS_COST = 0.3  # of a token's logits, beside the rest of its step
 # Tokens; capacities are multiples, so that the cache of a turn mostly has room for the next. With 64 most second turns moved to new memory, which a virtual machine takes
 # 10 ms to find: as long as reading 90 tokens.
 _BLOCK = 256
 _LARGE = 2**20  # numbers: numpy asks for huge pages from 4 MiB on, and keys are read at memory's speed
+
+
+_Placed = tuple[Run, int]  # with the place of its first token
 
 
 class _Layer(NamedTuple):
@@ -85,8 +89,8 @@ class PlainDecoder:
     width = 1
 
     def __init__(self, config: Mapping[str, Any], weights: Mapping[str, np.ndarray], *, has_two_threads: bool = False):
-        """`config` as in config.json, `weights` float32 by their names in transformers. With `has_two_threads` a step that reads much of several
-        sequences is halved between two.
+        """`config` as in config.json, `weights` float32 by their names in transformers. With `has_two_threads` a step that reads much is halved
+        between two.
 
         Raises:
             ValueError: the model has parts that are not computed here.
@@ -153,19 +157,23 @@ class PlainDecoder:
 
     def forward(self, runs: list[Run]) -> np.ndarray:
         """The logits of all runs, float32 (num_wanted of all, V); their tokens are then in their caches."""
-        ends = list(itertools.accumulate(len(run.ids) for run in runs))
+        num_tokens = sum(len(run.ids) for run in runs)
         num_wanted = sum(run.num_wanted for run in runs)
         num_rows = num_wanted if num_wanted == 1 else rounded_up(num_wanted, _MULTIPLE)
         logits = np.empty((num_rows, self._head.shape[1]), np.float32)
-        if self._second is None or len(runs) == 1 or ends[-1] < _SPLIT:
-            self._write_logits(runs, logits)
+        placed = [(run, len(run.cache.ids)) for run in runs]
+        if self._second is None or num_tokens < _SPLIT:
+            self._write_logits(placed, logits)
         else:
-            half = 1 + min(range(len(runs) - 1), key=lambda index: abs(2 * ends[index] - ends[-1]))
-            num_first = sum(run.num_wanted for run in runs[:half])
-            rest = self._second.submit(self._write_logits, runs[half:], logits[num_first:])
+            first, second = _halved(placed)
+            num_first = sum(run.num_wanted for run, _ in first)
+            stored = [threading.Event() for _ in self._layers]
+            rest = self._second.submit(self._write_logits, second, logits[num_first:], after=stored)
             try:
-                self._write_logits(runs[:half], logits[:num_first])
+                self._write_logits(first, logits[:num_first], stored=stored)
             finally:
+                for event in stored:
+                    event.set()
                 wait([rest])  # it writes to the caches
             rest.result()
         for run in runs:
@@ -173,11 +181,19 @@ class PlainDecoder:
         return logits[:num_wanted]
 
     @np.errstate(over="ignore")  # exp of a gate far below 0: what is divided by it is 0
-    def _write_logits(self, runs: list[Run], logits: np.ndarray) -> None:
-        """Writes to the first rows of `logits` (num_wanted of all or, with those of padding, more, V)."""
+    def _write_logits(
+        self,
+        placed: list[_Placed],
+        logits: np.ndarray,
+        *,
+        stored: Sequence[threading.Event] = (),
+        after: Sequence[threading.Event] = (),
+    ) -> None:
+        """Writes to the first rows of `logits` (num_wanted of all or, with those of padding, more, V). Of each layer it tells by `stored` that
+        keys and values are in the caches, and attends `after` another thread has told so."""
+        runs, starts = [run for run, _ in placed], [start for _, start in placed]
         # N tokens of all runs, and of padding
         ids = _padded([id for run in runs for id in run.ids])
-        starts = [len(run.cache.ids) for run in runs]
         places = [start + number for run, start in zip(runs, starts) for number in range(len(run.ids))]
         ends = list(itertools.accumulate(len(run.ids) for run in runs))
         wanted = [row for run, end in zip(runs, ends) for row in range(end - run.num_wanted, end)]
@@ -195,15 +211,19 @@ class PlainDecoder:
             )
             for run, start, end in zip(runs, starts, ends)
         ]
-        parts = self._parts(runs, heads[:, 0], attended.reshape(len(ids), self._heads, self._size))
+        parts = self._parts(placed, heads[:, 0], attended.reshape(len(ids), self._heads, self._size))
         for index, layer in enumerate(self._layers):
             _multiply(self._normed(hidden, normed), layer.qkv, qkv)
             pairs *= turns
             for target, new in stores:
                 target[index] = new
+            if stored:
+                stored[index].set()
             is_last = index == len(self._layers) - 1  # of those not wanted, its keys and values are all that counts
             if is_last and not wanted:
                 return
+            if after:
+                after[index].wait()
             for part in parts:
                 if isinstance(part, _Group):
                     self._attend_together(index, part)
@@ -221,13 +241,13 @@ class PlainDecoder:
         num_rows = min(len(hidden), len(logits))
         _multiply(self._normed(hidden, hidden)[:num_rows], self._head, logits[:num_rows])
 
-    def _parts(self, runs: list[Run], queries: np.ndarray, attended: np.ndarray) -> list[_Piece | _Group]:
+    def _parts(self, placed: list[_Placed], queries: np.ndarray, attended: np.ndarray) -> list[_Piece | _Group]:
         """How the tokens of a step attend: runs in pieces, those of few tokens together up to so many that their weights stay in the cache. `queries` and `attended` are (N, heads, D)."""
         parts: list[_Piece | _Group] = []
         few: list[tuple[Run, int, int, int]] = []  # those not yet in a group: the run, its rows, T
         begin = 0
-        for run in runs:
-            seen, num_new = len(run.cache.ids), len(run.ids)
+        for run, seen in placed:
+            num_new = len(run.ids)
             if few and (num_new > _FEW or begin + num_new - few[0][1] > _PIECE_ROWS):
                 parts.append(self._group(few, queries, attended))
                 few = []
@@ -328,6 +348,26 @@ class PlainDecoder:
         if name not in memory or memory[name].size < size:
             memory[name] = np.empty(max(size, _LARGE) if size > _LARGE // 16 else size, np.float32)
         return memory[name][:size].reshape(num_rows, width)
+
+
+def _halved(placed: list[_Placed]) -> tuple[list[_Placed], list[_Placed]]:
+    """Two halves of about the same work; one run may have its begin in the first and the rest in the second."""
+    left, index = sum(_cost(run) for run, _ in placed) / 2, 0
+    while left >= _cost(placed[index][0]):
+        left -= _cost(placed[index][0])
+        index += 1
+    run, start = placed[index]
+    num_plain = len(run.ids) - run.num_wanted
+    cut = int(left if left <= num_plain else num_plain + (left - num_plain) / (1 + _LOGITS_COST))
+    cut -= cut % _MULTIPLE
+    begin = [(Run(run.cache, run.ids[:cut], max(0, cut - num_plain)), start)] if cut else []
+    rest = Run(run.cache, run.ids[cut:], min(run.num_wanted, len(run.ids) - cut)), start + cut
+    return [*placed[:index], *begin], [rest, *placed[index + 1 :]]
+
+
+def _cost(run: Run) -> float:
+    """In tokens without logits."""
+    return len(run.ids) + _LOGITS_COST * run.num_wanted
 
 
 def _multiply(rows: np.ndarray, weight: np.ndarray, out: np.ndarray) -> np.ndarray:
