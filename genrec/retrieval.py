@@ -258,8 +258,10 @@ class Retriever:
         offered = np.where(allowed, score, -np.inf)
         fame = np.zeros_like(score) if is_unknown or is_lesser else self._fame(allowed, surprise)
         same_kind = _SAME_KIND if is_unknown else 0.0
-        for row in self._diverse(offered, answered[:num_new], count, repeat, same_kind, fame=fame, fading=2 * surprise):
-            shown = {name: round(float(values[row]), 4) for name, values in parts.items()}
+        rows = self._diverse(offered, answered[:num_new], count, repeat, same_kind, fame=fame, fading=2 * surprise)
+        values = np.round(np.array([of_all[rows] for of_all in parts.values()], float), 4).T.tolist()
+        for row, own in zip(rows, values, strict=True):
+            shown = dict(zip(parts, own, strict=True))
             fits = _fits(wishes, answered[:, row])
             candidates.append(Candidate(self._items[row], round(float(score[row]), 4), shown, fits))
         known = [wish.text for wish in wishes[:num_new] if wish.tags]
@@ -332,9 +334,9 @@ class Retriever:
             wish = weights @ vectors[: len(wishes)] / weights.sum()
         query = " ".join(text for text, _ in wishes)
         parts = {
-            "meaning": self._similarity(wish) if wishes else zeros,
+            "meaning": self._once(self._near, wish.tobytes()) if wishes else zeros,
             "tags": zeros if vectors is None else self._tagged(tags, vectors[len(wishes) :]),
-            "words": self._words.likeness(query),
+            "words": self._once(self._words.likeness, query),
             "named": self._people.likeness(dict.fromkeys(named, 1.0)),
             "like_meaning": self._similarity(seed_weights @ self._vectors[seeds]) if seeds else zeros,
             "like_tags": self._terms.likeness(self._terms.of(seeds, seed_weights)),
@@ -410,6 +412,10 @@ class Retriever:
         for (tag, weight), vector in zip(tags.items(), vectors, strict=True):
             total += weight * self._once(self._near_tag, tag, vector.tobytes())
         return total / sum(tags.values()) if tags else total
+
+    def _near(self, vector: bytes) -> np.ndarray:
+        """How near items are to a vector, given as its float32 (num_items,)."""
+        return self._similarity(np.frombuffer(vector, np.float32))
 
     def _near_tag(self, tag: str, vector: bytes) -> np.ndarray:
         """How well an item's terms answer one tag, whose vector is given as its float32 (num_items,)."""
@@ -516,11 +522,11 @@ class Retriever:
         # of each in the pool: its own, and the most that it is like one of the first six chosen
         own, known, vectors, answers = score[pool], fame[pool], self._vectors[pool], answered[:, pool]
         likeness = np.full(len(pool), -np.inf)
+        taken_off, premium, num_known = np.zeros(len(pool)), _UNANSWERED * answers[is_open].any(0), 0
         while len(chosen) < min(count, len(pool)):
-            value = own + _UNANSWERED * answers[is_open].any(0)
-            if chosen:
-                value -= repeat * likeness
-            value -= (1 - 1 / (1 + fading * np.count_nonzero(fame[chosen] > 0))) * known
+            value = own + premium
+            value -= taken_off
+            value -= (1 - 1 / (1 + fading * num_known)) * known
             if same_kind:
                 value -= same_kind * np.array([num_chosen[kind] for kind in self._kinds[pool]])
             place = int(np.argmax(value))
@@ -528,9 +534,13 @@ class Retriever:
             own[place] = -np.inf  # chosen once
             if len(chosen) < 6:
                 likeness = np.maximum(likeness, vectors @ self._vectors[best])
+                taken_off = repeat * likeness
             chosen.append(best)
+            num_known += bool(known[place] > 0)
             num_chosen[self._kinds[best]] += 1
-            is_open &= ~answered[:, best]
+            if (is_open & answers[:, place]).any():
+                is_open &= ~answers[:, place]
+                premium = _UNANSWERED * answers[is_open].any(0)
         return chosen
 
     def _answered(self, wishes: Sequence[Interest]) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from genrec.engines.plain import PlainDecoder, _Piece, read_weights
@@ -274,6 +275,7 @@ def test_prompts_are_byte_for_byte_those_of_transformers(tokenizers, messages):
         " a  b\n",
         "1979年的《银翼杀手》🦊, café e\u0301",
         "<|end|><|user|>x",
+        "1. **Up**\n2. Heat \n 3.\n\n四。\n五\n6\n\t7\r\n8\x1c\n9\u3000\n十",
         "\ud83d".encode(errors="replace").decode(),
     ],
 )
@@ -283,6 +285,20 @@ def test_texts_are_cut_as_transformers_cuts_them(tokenizers, text):
     assert ids == theirs.encode(text) and ours.spans(text) == theirs.spans(text)
     decode = [one.decoder() for one in tokenizers]
     assert [decode[0](id) for id in ids] == [decode[1](id) for id in ids]
+
+
+def test_lines_are_encoded_alone_only_where_no_token_goes_over_their_end():
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    text = "1. Up\n2. Heat \n\n3.\n\n\nfour\n\n"
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        min_frequency=1, initial_alphabet=alphabet, special_tokens=["<|end|>"], show_progress=False
+    )
+    backend.train_from_iterator([text], trainer)
+    assert {"ĊĊ", "ĠĊ"} & set(backend.get_vocab())
+    ours = PlainTokenizer(backend, "", {"eos_token": "<|end|>", "model_max_length": 99})
+    assert ours.encode(text) == backend.encode(text).ids
 
 
 def test_what_a_tokenizer_says_of_itself_is_the_same(tokenizers):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as Backend
 
-_NUM_PARTS = 256  # whose tokens are remembered
+_NUM_PARTS = 1024  # whose tokens are remembered
 _TAG = "CONTINUE_FINAL_MESSAGE_TAG "
 
 
@@ -98,9 +98,12 @@ class PlainTokenizer:
         self.special = frozenset(name for name in names if name)
         self.end_id = backend.token_to_id(config["eos_token"])
         self.window = int(config["model_max_length"])
-        # What stands between control tokens is encoded alone anyway, and a conversation's older parts and an explanation's rows come again and again.
+        # What stands between control tokens is encoded alone anyway, and so is a line that neither ends nor goes on with a space. A conversation's older parts and
+        # the lines of an explanation's prompts come again and again.
         marks = {token.content for token in backend.get_added_tokens_decoder().values()}
-        self._parts = re.compile(f"({'|'.join(re.escape(mark) for mark in sorted(marks, key=len, reverse=True))})")
+        self._parts = re.compile(
+            f"({'|'.join(re.escape(mark) for mark in sorted(marks, key=len, reverse=True))}|(?<=\\S)\\n(?=\\S))"
+        )
         self._part_ids = functools.lru_cache(_NUM_PARTS)(
             lambda part: backend.encode(part, add_special_tokens=False).ids
         )
