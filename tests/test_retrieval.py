@@ -1,5 +1,6 @@
 """What is found and in which order: known answers on a small shelf, and both wishes of a message on the real catalogue."""
 
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -504,6 +505,14 @@ def test_beside_one_well_known_item_comes_what_fits_better_but_is_less_known():
 
     assert first(0.5) == ["known", "quiet", "quiet"]
     assert first(0.0) == ["known"] * 3 and first(1.0) == ["quiet"] * 3
+
+
+def test_what_is_like_those_before_comes_later_than_what_is_not(retriever):
+    retriever = copy(retriever)
+    score, none = -np.arange(9.0), np.zeros((0, 9), bool)
+    retriever._vectors = np.eye(3, dtype=np.float32)[np.arange(9) // 3]
+    assert retriever._diverse(score, none, 3, 9.0, fame=np.zeros(9), fading=0.0) == [0, 3, 6]
+    assert retriever._diverse(score, none, 3, 0.0, fame=np.zeros(9), fading=0.0) == [0, 1, 2]
 
 
 def test_a_small_catalogue_of_well_known_items_is_offered_whole(weights):
