@@ -417,7 +417,9 @@ def test_of_a_reply_that_only_quotes_what_was_found_most_is_guessed(make_assista
 def test_what_is_scored_in_any_case_is_scored_at_once(make_assistant):
     engine, assistant, told = copying(make_assistant)
     assistant.weigh(*told)
-    (num_scored,) = engine.batches  # as written, without the message, without the one candidate that is quoted, three rows
+    (num_scored,) = (
+        engine.batches
+    )  # as written, without the message, without the one candidate that is quoted, three rows
     assert num_scored == 6
     attribution = assistant.explain(*told)
     ((cited,),) = [sentence for sentence in attribution.citations if sentence]
