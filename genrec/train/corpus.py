@@ -273,8 +273,7 @@ class Corpus:
         visitor = self._visitor_slots(rng, [self._phrase(rng, item, language)], "", item.kind, language)
         if intent != "recommend":
             visitor |= {"ref": title, "title": title}
-        asked = [intent, "recommend"]  # few are held out, and not every one suits every kind
-        return next(filter(None, (self._message(rng, language, one, "any", visitor, [item.kind]) for one in asked)), "")
+        return self._asked(rng, language, [intent, "recommend"], "any", visitor, item.kind)[1]
 
     def lexicon(self) -> set[str]:
         """All words and Chinese characters that a reply can hold beside what it copies from its prompt."""
@@ -361,10 +360,8 @@ class Corpus:
 
         if scene.loved:
             visitor["loved"] = f"{_OPEN}{scene.loved[-1].title_in(language)}{_CLOSE}"
-        message = self._message(rng, language, intent, tone, visitor, [scene.kind])
-        if not message and intent in _CHOICES:  # few are held out, and not every one suits every kind
-            intent = "recommend"
-            message = self._message(rng, language, intent, tone, visitor, [scene.kind])
+        intents = [intent, "recommend"] if intent in _CHOICES else [intent]
+        intent, message = self._asked(rng, language, intents, tone, visitor, scene.kind)
         if "ref" in visitor and not turns and _unmark(visitor["ref"])[0].lower() not in message.lower():
             del visitor["ref"]  # "not that one", with nothing before it
         for name in ("feeling", "occasion"):  # a reply speaks of none that was not told
@@ -465,6 +462,21 @@ class Corpus:
         else:
             slots["kind"], slots["kinds"] = rng.choice(_SINGULARS.get(kind, (kind,))), rng.choice(_PLURALS[kind])
         return slots
+
+    def _asked(
+        self,
+        rng: random.Random,
+        language: Language,
+        intents: Sequence[str],
+        tone: str,
+        visitor: dict[str, str],
+        kind: str,
+    ) -> tuple[str, str]:
+        """The first intent that some message suits, and the message; the last and "" where none does. Few are held out, and not every one suits every kind."""
+        for intent in intents:
+            if message := self._message(rng, language, intent, tone, visitor, [kind]):
+                return intent, message
+        return intents[-1], ""
 
     def _message(
         self, rng: random.Random, language: Language, intent: str, tone: str, visitor: dict[str, str], kinds: list[str]
