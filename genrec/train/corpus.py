@@ -33,9 +33,8 @@ _TOLD_ONCE = frozenset(
     for name in "interest loved shared match tag other_tag mood year length creator country pitch".split()
     for number in ("", "2", "3")
 )  # slots that no sentence says twice, in two slots or after another sentence
-_PITCH_SHARE = (
-    0.8  # of the items that are told with their pitch whatever the frames' shares are: it is what a reader can picture
-)
+# Of the items that are told with their pitch whatever the frames' shares are: it is what a reader can picture.
+_PITCH_SHARE = 0.8
 _OPEN, _CLOSE = "\ue000", "\ue001"  # around copied facts while a reply is composed; private use, never in real text
 _INTENTS = {
     "recommend": 46, "more": 7, "reject": 8, "refine": 7, "nofit": 5, "mix": 4, "mood": 5, "occasion": 4, "compare": 3, "why": 3,
